@@ -1,0 +1,85 @@
+# Each target is complete by itself: it creates .venv, installs what it needs under constraints.txt, and does its work.
+#   make book     execute what is stale, build the book
+#   make test     run the tests
+# Another Python: make test PYTHON=python3.13. What has been installed is not installed again until pyproject.toml or
+# constraints.txt changes.
+
+PYTHON ?= python3
+VENV := .venv
+BENCH := .venv-bench
+PIP := -m pip --disable-pip-version-check --quiet
+
+.PHONY: book test lint stress bench lock clean distclean help
+.DELETE_ON_ERROR:
+
+help:
+	@echo "make book    execute what is stale and build the book under _build/html"
+	@echo "make test    run the tests"
+	@echo "make lint    check style and formatting"
+	@echo "make stress  run the long soak tests"
+	@echo "make bench   time rbmlib beside its peers, into book/results/bench.json"
+	@echo "make lock    rewrite constraints.txt from a fresh installation"
+	@echo "make clean   remove what was built (distclean: the environments too)"
+
+book: $(VENV)/.book
+	$(VENV)/bin/python -m rbmlib book
+
+test: $(VENV)/.test
+	$(VENV)/bin/python -m pytest
+
+lint: $(VENV)/.test
+	$(VENV)/bin/python -m ruff check .
+	$(VENV)/bin/python -m ruff format --check .
+
+stress: $(VENV)/.test
+	$(VENV)/bin/python -m pytest -m stress
+
+bench: $(BENCH)/.bench
+	$(BENCH)/bin/python tests/bench/run.py book/results/bench.json
+
+# Installing: a stamp is written when the installation has succeeded, never before.
+define check-python
+@command -v $(PYTHON) >/dev/null 2>&1 || { \
+	echo "rbmlib needs Python 3.11 or newer, and there is no '$(PYTHON)' here; name one: make PYTHON=/path/to/python3" >&2; exit 1; }
+@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	echo "rbmlib needs Python 3.11 or newer, and '$(PYTHON)' is $$($(PYTHON) -c 'import platform; print(platform.python_version())'); name a newer one: make PYTHON=python3.11" >&2; exit 1; }
+endef
+
+$(VENV)/.created:
+	$(check-python)
+	$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+$(VENV)/.book: $(VENV)/.created pyproject.toml constraints.txt
+	$(VENV)/bin/python $(PIP) install -c constraints.txt -e '.[book]'
+	@touch $@
+
+# The tests' extra holds the book's.
+$(VENV)/.test: $(VENV)/.created pyproject.toml constraints.txt
+	$(VENV)/bin/python $(PIP) install -c constraints.txt -e '.[test]'
+	@touch $@ $(VENV)/.book
+
+# The peers live apart: their own requirements name releases of torch that we must not install.
+$(BENCH)/.bench: pyproject.toml constraints.txt
+	$(check-python)
+	$(PYTHON) -m venv $(BENCH)
+	$(BENCH)/bin/python $(PIP) install -c constraints.txt -e '.[lab]' torch==2.13.0
+	$(BENCH)/bin/python $(PIP) install -c constraints.txt --no-deps qucumber==1.3.3 tqdm
+	@touch $@
+
+lock:
+	$(check-python)
+	rm -rf .venv-lock
+	$(PYTHON) -m venv .venv-lock
+	.venv-lock/bin/python $(PIP) install '.[lab,book,cluster,torch,test]' torch==2.13.0
+	@echo "# Exact versions of everything that the extras of pyproject.toml install together. Rewritten by 'make lock'." > constraints.new
+	.venv-lock/bin/python -m pip freeze --all | grep -v -E '^(-e |#|pip==|rbmlib|.* @ )' | sed -e 's/+cpu$$//' >> constraints.new
+	mv constraints.new constraints.txt
+	rm -rf .venv-lock
+
+clean:
+	rm -rf _build build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
+	find rbmlib tests book -name __pycache__ -prune -exec rm -rf {} +
+
+distclean: clean
+	rm -rf .venv .venv-bench .venv-lock
