@@ -1,0 +1,228 @@
+"""Every claim of both papers with its verdict, as far as the stored results go.
+
+The claims stand in ``claims.toml`` beside this module. A study settles some of them: a module ``NAME_claims``
+beside its experiment ``NAME`` lists their ids in ``CLAIMS`` and has a function ``verdicts(profile)`` with one
+verdict for each. The scorecard reads results and never computes them: where a study's results are not stored,
+its claims are not decided, and the reason says what to run.
+"""
+
+from __future__ import annotations
+
+import html
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import NamedTuple
+
+from rbmlib.figures.inline_svg import InlineHTML
+from rbmlib.lab.claims import Claim, Verdict, load_claims
+from rbmlib.lab.errors import ResultNotFound
+from rbmlib.lab.store import Store
+
+CATALOGUE = Path(__file__).with_name("claims.toml")
+
+SYMBOLS = {
+    "reproduced": "\u2713",
+    "reproduced in part": "\u25d0",
+    "not reproduced": "\u2717",
+    "not decided": "\u25cb",
+}
+"""A verdict's symbol, so that no reader depends on colour."""
+
+_COLORS = dict(zip(SYMBOLS, ("#0f9d77", "#d97a0b", "#c2559d", "#7f7f7f"), strict=True))
+
+NOT_RUN = "not run yet"
+
+Entry = tuple[Claim, Verdict]
+
+
+class Study(NamedTuple):
+    """Rules for some claims, and the experiments whose stored results they read."""
+
+    claims: ModuleType
+    experiments: tuple[ModuleType, ...]
+
+
+def studies() -> tuple[Study, ...]:
+    """Every study that settles claims; a new one is added here.
+
+    The imports are plain statements because the freshness of the scorecard's page follows them to the rules.
+    """
+    from rbmlib.experiments import tfim_pruning, tfim_pruning_claims
+
+    return (Study(tfim_pruning_claims, (tfim_pruning,)),)
+
+
+def scorecard(profile: str = "book", store: Store | None = None) -> list[Entry]:
+    """All claims in the order of the papers, each with its verdict.
+
+    Parameters
+    ----------
+    profile : str
+        The profile whose results decide.
+    store : Store, optional
+        Where to look whether the results are there; the clone's own by default.
+
+    Returns
+    -------
+    list of (Claim, Verdict)
+        One entry a claim; a claim without results is not decided, and says why.
+
+    Raises
+    ------
+    ValueError
+        If no study has such a profile, or a study's verdicts are not those that it announces.
+    """
+    claims = load_claims(CATALOGUE)
+    store = Store.default() if store is None else store
+    rules = studies()
+    known = sorted(
+        {name for study in rules for experiment in study.experiments for name in experiment.PROFILES}
+    )
+    if profile not in known:
+        raise ValueError(f"profile must be one of {', '.join(known)}, not {profile!r}.")
+
+    settled: dict[str, Verdict] = {}
+    for study in rules:
+        announced = tuple(study.claims.CLAIMS)
+        if missing := _missing_results(study, profile, store):
+            verdicts = [_undecided(claim, profile, missing) for claim in announced]
+        else:
+            verdicts = study.claims.verdicts(profile)
+        given = Counter(verdict.id for verdict in verdicts)
+        if given != Counter(announced):
+            wrong = sorted((given - Counter(announced)) + (Counter(announced) - given))
+            raise ValueError(
+                f"{study.claims.__name__} must give one verdict for each id in CLAIMS; see {wrong}."
+            )
+        if foreign := sorted((set(given) & set(settled)) | (set(given) - {claim.id for claim in claims})):
+            raise ValueError(
+                f"{study.claims.__name__} settles claims that are unknown or not its own: {foreign}."
+            )
+        settled |= {verdict.id: verdict for verdict in verdicts}
+    return [(claim, settled.get(claim.id) or _undecided(claim.id, profile, NOT_RUN)) for claim in claims]
+
+
+def summary(entries: Iterable[Entry]) -> str:
+    """One line with the number of claims for each verdict."""
+    verdicts = [verdict for _, verdict in entries]
+    counts = Counter(verdict.verdict for verdict in verdicts)
+    parts = [f"{counts[name]} {name}" for name in SYMBOLS]
+    waiting = sum(verdict.reason.startswith(NOT_RUN) for verdict in verdicts)
+    return f"{len(verdicts)} claims: {', '.join(parts)}" + (f" ({waiting} {NOT_RUN})" if waiting else "")
+
+
+def scorecard_table(entries: Sequence[Entry], paper: str | None = None) -> InlineHTML:
+    """The claims as a table: what the paper says, how it is settled, and the verdict with what it rests on.
+
+    Every row can be linked to as ``#claim-ID``.
+
+    Parameters
+    ----------
+    entries : sequence of (Claim, Verdict)
+        What `scorecard` returned.
+    paper : str, optional
+        Show the claims of this paper only, ``"A"`` or ``"B"``.
+
+    Returns
+    -------
+    InlineHTML
+        To be displayed as a cell's last value; its text form has one line a claim.
+
+    Raises
+    ------
+    ValueError
+        If there is no claim of this paper.
+    """
+    shown = [entry for entry in entries if paper is None or entry[0].paper == paper]
+    if not shown:
+        known = sorted({claim.paper for claim, _ in entries})
+        raise ValueError(f"paper must be one of {', '.join(known) or 'none'}, not {paper!r}.")
+    rows = "\n".join(_row(claim, verdict) for claim, verdict in shown)
+    head = "<tr><th scope='col'>Claim</th><th scope='col'>What it says</th><th scope='col'>Verdict</th></tr>"
+    table = f"<table>\n<thead>{head}</thead>\n<tbody>\n{rows}\n</tbody>\n</table>"
+    page = f'<div class="rbm-scorecard">\n<style>{_STYLE}</style>\n{table}\n</div>'
+    return InlineHTML(page, "\n".join(f"{claim.id}: {_in_words(verdict)}" for claim, verdict in shown))
+
+
+def _missing_results(study: Study, profile: str, store: Store) -> str:
+    """Why a study cannot be judged, or an empty string if all its results are stored."""
+    for experiment in study.experiments:
+        name = experiment.__name__.rpartition(".")[2]
+        if profile not in experiment.PROFILES:
+            return f"{NOT_RUN}: {name} has no profile {profile}"
+        cells = experiment.cells(**experiment.PROFILES[profile].parameters)
+        missing = 0
+        for cell in cells:
+            try:
+                missing += not store.has(store.key(cell))
+            except ResultNotFound:  # an input is missing, and so is what needs it
+                missing += 1
+        if missing:
+            return (
+                f"{NOT_RUN}: {missing} of {len(cells)} results are not stored; "
+                f"rbmlib sweep {name} --profile {profile} computes them"
+            )
+    return ""
+
+
+def _undecided(claim: str, profile: str, reason: str) -> Verdict:
+    return Verdict(
+        id=claim, verdict="not decided", value=None, interval=None, seeds=0, profile=profile, reason=reason
+    )
+
+
+def _evidence(verdict: Verdict) -> str:
+    """Value, interval, seeds and profile of a verdict, as far as it has them."""
+    parts = []
+    if verdict.value is not None:
+        parts.append(f"{verdict.value:.3g}")
+    if verdict.interval is not None:
+        low, high = verdict.interval
+        parts.append(f"[{low:.3g}, {high:.3g}]")
+    if verdict.seeds:
+        parts.append(f"{verdict.seeds} seed{'s' if verdict.seeds > 1 else ''}, profile {verdict.profile}")
+    return " ".join(parts)
+
+
+def _in_words(verdict: Verdict) -> str:
+    """A verdict as one line of text."""
+    return ". ".join(part for part in (verdict.verdict, _evidence(verdict), verdict.reason) if part)
+
+
+def _row(claim: Claim, verdict: Verdict) -> str:
+    """One row of the table, with the claim's anchor."""
+    anchor = html.escape(f"claim-{claim.id}")
+    small = "".join(
+        f"<div class='rbm-small'>{html.escape(part)}</div>"
+        for part in (_evidence(verdict), verdict.reason)
+        if part
+    )
+    badge = (
+        f"<span class='rbm-badge' style='border-color:{_COLORS[verdict.verdict]}'>"
+        f"<span aria-hidden='true'>{SYMBOLS[verdict.verdict]}</span> {verdict.verdict}</span>"
+    )
+    return (
+        f"<tr id='{anchor}'>"
+        f"<td><a href='#{anchor}'>{html.escape(claim.id)}</a>"
+        f"<div class='rbm-small'>{html.escape(claim.where)}</div></td>"
+        f"<td>{html.escape(claim.statement)}"
+        f"<details class='rbm-small'><summary>settled by</summary>{html.escape(claim.rule)}</details></td>"
+        f"<td>{badge}{small}</td></tr>"
+    )
+
+
+_STYLE = """
+.rbm-scorecard { overflow-x: auto; }
+.rbm-scorecard table { border-collapse: collapse; display: table; min-width: 36rem; width: 100%; }
+.rbm-scorecard th, .rbm-scorecard td { background: none; border-bottom: 1px solid #7f7f7f66; color: inherit;
+  padding: .4rem .6rem; text-align: left; vertical-align: top; white-space: normal; }
+.rbm-scorecard td:first-child { overflow-wrap: anywhere; width: 11rem; }
+.rbm-scorecard td:last-child { width: 13rem; }
+.rbm-scorecard tr:target { outline: 2px solid #2f6fd0; outline-offset: -2px; }
+.rbm-scorecard .rbm-small { font-size: .85em; }
+.rbm-scorecard .rbm-badge { border-left: .35em solid; padding-left: .4em; white-space: nowrap; }
+html[data-theme="dark"] .bd-content div.cell_output .text_html:has(.rbm-scorecard) { background: none;
+  color: inherit; padding: 0; }
+"""
