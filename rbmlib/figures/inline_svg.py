@@ -1,0 +1,293 @@
+"""Matplotlib figures as inline SVG that follows the page: light or dark, wide or narrow.
+
+A figure that the browser gets as ``<img>`` keeps its own colours. As part of the page it can inherit them:
+what was black takes the colour of the text (``currentColor``), what was white the colour of the page, the
+background is transparent. In plain Jupyter the same output follows the Jupyter theme.
+
+Several figures given together are panels: they stand side by side where there is room and one below the other
+on a phone, so a two-panel figure is best made of two figures half a column wide.
+
+The bytes are a function of the figure: coordinates are rounded to a hundredth of a point, ids are derived from
+the content, dates are left out.
+
+**Number, caption and cross-reference.** The caption belongs to the notebook cell, in its ``mystnb`` metadata;
+it is Markdown and may hold mathematics, citations and glued numbers::
+
+    ```{code-cell} ipython3
+    ---
+    tags: [hide-input]
+    mystnb:
+      figure:
+        name: fig-tfim-pruning
+        caption: |
+          **What is shown, in a phrase.** What the line and the band are, over how many seeds, at which sizes;
+          a caption is read alone.
+    ---
+    inline_svg(draw(results), title="Errors against pruning", description="What a reader who cannot see ...")
+    ```
+
+In the prose, ``{numref}`fig-tfim-pruning` `` gives "Fig. 1" with a link. A slider takes its caption in the same
+way. A cell makes one figure, and prints nothing else.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import html
+import io
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from xml.etree import ElementTree
+
+import matplotlib
+from matplotlib.figure import Figure
+
+from rbmlib.figures.style import COLUMN_WIDTH, PIXELS_PER_INCH
+
+_SVG = "{http://www.w3.org/2000/svg}"
+_XLINK_HREF = "{http://www.w3.org/1999/xlink}href"
+_NUMBER = re.compile(r"-?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
+_GEOMETRY = frozenset({"d", "points", "x", "y", "x1", "x2", "y1", "y2", "cx", "cy", "r", "width", "height"})
+_PAGE_COLOR = "var(--pst-color-background, var(--jp-layout-color0, Canvas))"
+# matplotlib sets these for every element of its document through a style sheet; in a page that rule
+# would reach every other element as well.
+_DEFAULTS = "fill:currentColor;stroke-linejoin:round;stroke-linecap:butt"
+
+
+@dataclass(frozen=True)
+class InlineHTML:
+    """A piece of HTML that a notebook displays, and the words that stand for it where HTML cannot be shown.
+
+    Attributes
+    ----------
+    html : str
+        The HTML fragment.
+    text : str
+        Plain text: title and description.
+    """
+
+    html: str
+    text: str
+
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
+        return {"text/html": self.html, "text/plain": self.text}
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """One figure as parsed SVG, cleaned but not yet put into a page.
+
+    Attributes
+    ----------
+    definitions : dict of str to Element
+        Glyphs, markers and clipping paths by id.
+    body : list of Element
+        What is drawn.
+    width, height : float
+        Size in points, which is also the size of the view box.
+    """
+
+    definitions: dict[str, ElementTree.Element]
+    body: list[ElementTree.Element]
+    width: float
+    height: float
+
+
+def inline_svg(
+    figures: Figure | Sequence[Figure],
+    *,
+    title: str,
+    description: str,
+    min_width: int | None = None,
+) -> InlineHTML:
+    """Turn a figure, or several panels, into inline SVG that follows the colours of the page.
+
+    Parameters
+    ----------
+    figures : matplotlib.figure.Figure or sequence of them
+        The figure, or its panels in reading order.
+    title : str
+        What the figure is, in a phrase: the name that a screen reader announces.
+    description : str
+        What the figure shows, in a sentence or two, for a reader who cannot see it.
+    min_width : int, optional
+        Narrowest width in pixels to which a panel may shrink before the next one moves below it. Default:
+        three quarters of the panel's own width, at most 330, which fits a phone.
+
+    Returns
+    -------
+    InlineHTML
+        To be displayed as a cell's last value.
+
+    Raises
+    ------
+    ValueError
+        If there is no figure, or `title` or `description` is empty.
+    """
+    panels = [figures] if isinstance(figures, Figure) else list(figures)
+    require_words(panels, title, description)
+    drawings = [draw(panel) for panel in panels]
+    prefix = content_prefix(drawings, title, description)
+    parts = []
+    for drawing in drawings:
+        natural = round(drawing.width / 72 * PIXELS_PER_INCH)
+        narrowest = min(round(0.75 * natural), 330) if min_width is None else min(min_width, natural)
+        parts.append(
+            f'<div style="flex:1 1 {narrowest}px;min-width:min(100%,{narrowest}px);max-width:{natural}px">'
+            f"{svg(drawing, prefix)}</div>"
+        )
+    box = (
+        "display:flex;flex-wrap:wrap;gap:0.5rem;justify-content:center;overflow-x:auto;"
+        f"max-width:{round(COLUMN_WIDTH * PIXELS_PER_INCH)}px;margin:0 auto"
+    )
+    fragment = (
+        f'<div class="rbm-figure" role="img" aria-label="{html.escape(title)}" '
+        f'aria-describedby="{prefix}text" style="{box}">{definitions(drawings, prefix)}{"".join(parts)}'
+        f'<span id="{prefix}text" hidden>{html.escape(description)}</span></div>'
+    )
+    return InlineHTML(fragment, f"{title}. {description}")
+
+
+def require_words(frames: Sequence[Figure], title: str, description: str) -> None:
+    """Raise ValueError unless there is something to show and words that stand for it."""
+    if not frames:
+        raise ValueError("figures must hold at least one figure; got none")
+    for name, words in (("title", title), ("description", description)):
+        if not words.strip():
+            raise ValueError(
+                f"{name} must not be empty: it is all that a reader gets who cannot see the figure"
+            )
+
+
+def draw(figure: Figure) -> Drawing:
+    """Draw a figure as cleaned SVG elements: page colours, rounded numbers, only the ids in use."""
+    buffer = io.BytesIO()
+    with matplotlib.rc_context({"svg.hashsalt": "rbmlib", "svg.fonttype": "path"}):
+        nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
+        figure.savefig(buffer, format="svg", transparent=True, metadata=nothing)
+    root = ElementTree.fromstring(buffer.getvalue())
+    width, height = (float(value) for value in root.get("viewBox", "").split()[2:])
+    used = set(
+        re.findall(r"#([\w.-]+)", " ".join(value for node in root.iter() for value in node.attrib.values()))
+    )
+    defined: dict[str, ElementTree.Element] = {}
+    _clean(root, used, defined)
+    return Drawing(defined, list(root), width, height)
+
+
+def _clean(parent: ElementTree.Element, used: set[str], defined: dict[str, ElementTree.Element]) -> None:
+    """Clean the tree below `parent` in place and move its definitions into `defined`."""
+    for node in list(parent):
+        node.tag = node.tag.removeprefix(_SVG)
+        node.text = node.tail = None
+        if node.tag in ("metadata", "style"):
+            parent.remove(node)
+            continue
+        for name, value in list(node.attrib.items()):
+            del node.attrib[name]
+            if name == "id" and value not in used:
+                continue
+            node.set("href" if name == _XLINK_HREF else name, _attribute(name, value))
+        _clean(node, used, defined)
+        if node.tag == "defs":
+            parent.remove(node)
+            defined.update((child.attrib["id"], child) for child in node)
+        elif node.tag == "g" and not len(node):
+            parent.remove(node)
+        elif "fill:none" in node.get("style", "") and "opacity:0" in node.get("style", "").split(";"):
+            parent.remove(node)
+
+
+def _attribute(name: str, value: str) -> str:
+    """Round the numbers of a geometric attribute, and give a style or colour the colours of the page."""
+    if name in _GEOMETRY:
+        return _rounded(" ".join(value.split()), 2)
+    if name == "transform":
+        # A scale multiplies whole glyphs, so it keeps more digits than a shift.
+        return re.sub(
+            r"(\w+)\(([^)]*)\)",
+            lambda call: f"{call[1]}({_rounded(call[2], 2 if call[1] == 'translate' else 6)})",
+            value,
+        )
+    if name in ("style", "fill", "stroke"):
+        value = re.sub(r"\s*([:;])\s*", r"\1", value).replace("#000000", "currentColor")
+        return re.sub(r"#ffffff(?![0-9a-f])", _PAGE_COLOR, value)
+    return value
+
+
+def _rounded(text: str, digits: int) -> str:
+    def shorten(match: re.Match[str]) -> str:
+        number = f"{float(match[0]):.{digits}f}".rstrip("0").rstrip(".") if digits else match[0]
+        return "0" if number in ("-0", "") else number
+
+    return _NUMBER.sub(shorten, text)
+
+
+def share_repeated(drawings: Sequence[Drawing]) -> None:
+    """Define once, in place, every group that several drawings repeat: axes, ticks and labels."""
+    seen: dict[str, int] = {}
+    for drawing in drawings:
+        for markup in {_markup(group, "") for top in drawing.body for group in top.iter("g")}:
+            seen[markup] = seen.get(markup, 0) + 1
+    for drawing in drawings:
+        for top in drawing.body:
+            _use_shared(top, seen, drawing.definitions)
+
+
+def _use_shared(
+    parent: ElementTree.Element, seen: dict[str, int], defined: dict[str, ElementTree.Element]
+) -> None:
+    for index, child in enumerate(parent):
+        markup = _markup(child, "")
+        # Below some 150 characters the reference is longer than what it saves.
+        if seen.get(markup, 0) > 1 and len(markup) > 150:
+            name = f"s{hashlib.sha256(markup.encode()).hexdigest()[:8]}"
+            child.set("id", name)
+            defined[name] = child
+            parent[index] = ElementTree.Element("use", {"href": f"#{name}"})
+        else:
+            _use_shared(child, seen, defined)
+
+
+def content_prefix(drawings: Sequence[Drawing], *words: str) -> str:
+    """Return the start of every id of a figure: a hash of what the figure shows."""
+    digest = hashlib.sha256("\0".join(words).encode())
+    for drawing in drawings:
+        for element in (*drawing.definitions.values(), *drawing.body):
+            digest.update(ElementTree.tostring(element))
+    return f"f{digest.hexdigest()[:10]}-"
+
+
+def definitions(drawings: Sequence[Drawing], prefix: str) -> str:
+    """Return the definitions of all drawings once, in an SVG element that takes no room."""
+    merged: dict[str, ElementTree.Element] = {}
+    for drawing in drawings:
+        merged.update(drawing.definitions)
+    content = "".join(_markup(element, prefix) for element in merged.values())
+    # Not display:none: browsers ignore clipping paths inside elements that are not rendered.
+    return f'<svg aria-hidden="true" style="position:absolute;width:0;height:0"><defs>{content}</defs></svg>'
+
+
+def svg(drawing: Drawing, prefix: str) -> str:
+    """Return one drawing as an SVG element that fills the width it is given."""
+    content = "".join(_markup(element, prefix) for element in drawing.body)
+    return (
+        f'<svg aria-hidden="true" viewBox="0 0 {drawing.width:g} {drawing.height:g}" '
+        f'style="display:block;width:100%;height:auto;background:none;{_DEFAULTS}">{content}</svg>'
+    )
+
+
+def _markup(element: ElementTree.Element, prefix: str) -> str:
+    """Serialise one element with every id, and every reference to one, prefixed."""
+    replace: Callable[[str], str] = lambda value: re.sub(r"(^|url\()#", rf"\g<1>#{prefix}", value)  # noqa: E731
+    attributes = "".join(
+        f' {name}="{html.escape(prefix + value if name == "id" else replace(value))}"'
+        for name, value in element.attrib.items()
+    )
+    content = "".join(_markup(child, prefix) for child in element)
+    return (
+        f"<{element.tag}{attributes}>{content}</{element.tag}>"
+        if content
+        else f"<{element.tag}{attributes}/>"
+    )

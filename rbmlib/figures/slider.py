@@ -1,0 +1,117 @@
+"""A slider that needs no kernel: all frames are in the page, a range input chooses the one to show.
+
+It works on a page opened from disk, with a finger or with the arrow keys, and follows light and dark like
+every inline figure. Where scripts do not run (a notebook that Jupyter does not trust), the starting frame
+stands alone. Whatever the frames have in common is in the page once, so that one costs little more than its
+curves.
+"""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Sequence
+
+from matplotlib.figure import Figure
+
+from rbmlib.figures.inline_svg import (
+    InlineHTML,
+    content_prefix,
+    definitions,
+    draw,
+    require_words,
+    share_repeated,
+    svg,
+)
+from rbmlib.figures.style import PIXELS_PER_INCH
+
+_SCRIPT = """
+document.querySelectorAll(".rbm-slider:not([data-ready])").forEach((box) => {
+  const input = box.querySelector("input"), output = box.querySelector("output");
+  const frames = box.querySelectorAll("[data-label]");
+  const show = () => {
+    frames.forEach((frame, i) => { frame.hidden = i !== input.valueAsNumber; });
+    const label = frames[input.valueAsNumber].dataset.label;
+    input.setAttribute("aria-valuetext", label);
+    output.textContent = label;
+  };
+  input.addEventListener("input", show);
+  box.querySelector("label").style.display = "grid";
+  box.dataset.ready = "";
+  show();
+});
+"""
+
+
+def slider(
+    frames: Sequence[Figure],
+    labels: Sequence[str],
+    *,
+    name: str,
+    title: str,
+    description: str,
+    start: int = 0,
+) -> InlineHTML:
+    """Make a figure with a slider out of equally large frames.
+
+    Give all frames the same axis limits: what moves is then the data.
+
+    Parameters
+    ----------
+    frames : sequence of matplotlib.figure.Figure
+        One figure for each position of the slider, all of one size.
+    labels : sequence of str
+        What each frame shows, short: "28 % removed".
+    name : str
+        What the slider changes: "Weights removed".
+    title, description : str
+        What the figure is, and what a reader who cannot see it should know; as in
+        :func:`rbmlib.figures.inline_svg.inline_svg`.
+    start : int
+        Index of the frame shown first.
+
+    Returns
+    -------
+    InlineHTML
+        To be displayed as a cell's last value.
+
+    Raises
+    ------
+    ValueError
+        If frames and labels differ in number, frames differ in size, or `start` is not one of them.
+    """
+    require_words(frames, title, description)
+    if len(labels) != len(frames):
+        raise ValueError(f"labels must name each of the {len(frames)} frames; got {len(labels)} labels")
+    if not 0 <= start < len(frames):
+        raise ValueError(f"start must be the index of a frame, 0 to {len(frames) - 1}; got {start}")
+    drawings = [draw(frame) for frame in frames]
+    sizes = {(drawing.width, drawing.height) for drawing in drawings}
+    if len(sizes) > 1:
+        raise ValueError(f"frames must all have one size; got {len(sizes)} different sizes")
+    prefix = content_prefix(drawings, title, description, name, *labels)
+    share_repeated(drawings)
+    pictures = "".join(
+        f'<div data-label="{html.escape(label)}"{"" if index == start else " hidden"}>'
+        f"{svg(drawing, prefix)}</div>"
+        for index, (drawing, label) in enumerate(zip(drawings, labels, strict=True))
+    )
+    natural = round(drawings[0].width / 72 * PIXELS_PER_INCH)
+    control = (
+        '<label style="display:none;grid-template-columns:auto 1fr auto;gap:0 0.75rem;align-items:center;'
+        'margin:0.25rem 0.5rem">'
+        f"<span>{html.escape(name)}</span>"
+        f'<input type="range" min="0" max="{len(frames) - 1}" step="1" value="{start}" '
+        'style="width:100%;min-width:0;height:2rem;accent-color:currentColor;touch-action:manipulation">'
+        # The widest label keeps the slider from changing its length while it moves.
+        f'<output style="min-width:{max(map(len, labels))}ch;text-align:right">'
+        f"{html.escape(labels[start])}</output>"
+        "</label>"
+    )
+    fragment = (
+        f'<div class="rbm-figure rbm-slider" role="group" aria-label="{html.escape(title)}" '
+        f'aria-describedby="{prefix}text" style="max-width:{natural}px;margin:0 auto">'
+        f"{definitions(drawings, prefix)}{pictures}{control}"
+        f'<span id="{prefix}text" hidden>{html.escape(description)}</span></div>'
+        f"<script>{_SCRIPT}</script>"
+    )
+    return InlineHTML(fragment, f"{title}. {description}")
