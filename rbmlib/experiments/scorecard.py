@@ -223,6 +223,13 @@ _STYLE = """
 .rbm-scorecard tr:target { outline: 2px solid #2f6fd0; outline-offset: -2px; }
 .rbm-scorecard .rbm-small { font-size: .85em; }
 .rbm-scorecard .rbm-badge { border-left: .35em solid; padding-left: .4em; white-space: nowrap; }
+@media (max-width: 40rem) {
+  .rbm-scorecard table { min-width: 0; }
+  .rbm-scorecard thead { display: none; }
+  .rbm-scorecard tr { border-bottom: 1px solid #7f7f7f66; display: block; padding: .5rem 0; }
+  .rbm-scorecard td, .rbm-scorecard td:first-child, .rbm-scorecard td:last-child { border: 0; display: block;
+    padding: .15rem .4rem; width: auto; }
+}
 html[data-theme="dark"] .bd-content div.cell_output .text_html:has(.rbm-scorecard) { background: none;
   color: inherit; padding: 0; }
 """

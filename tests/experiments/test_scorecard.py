@@ -17,10 +17,8 @@ from rbmlib.lab.claims import Verdict, load_claims
 from rbmlib.lab.store import Store
 
 # By paper and topic.
-NUMBER_OF_CLAIMS = {
-    **{"A1": 1, "A2": 9, "A3": 5, "A4": 3, "A5": 11, "A6": 4},
-    **{"B1": 1, "B2": 1, "B3": 5, "B4": 4, "B5": 6, "B6": 6, "B7": 1},
-}
+NUMBER_OF_CLAIMS = {"A1": 1, "A2": 9, "A3": 5, "A4": 3, "A5": 11, "A6": 4}
+NUMBER_OF_CLAIMS |= {"B1": 1, "B2": 1, "B3": 5, "B4": 4, "B5": 6, "B6": 6, "B7": 1}
 
 
 def measure(seed: int) -> xr.Dataset:
@@ -87,7 +85,9 @@ def test_every_claim_says_where_it_stands_what_it_says_and_what_settles_it():
         assert claim["paper"] == claim["id"][0]
         assert claim["where"].strip()
         for text in (claim["statement"], claim["settled_by"]):
-            assert text == " ".join(text.split()) and text.endswith(".") and len(text) > 40
+            assert text == " ".join(text.split())
+            assert text.endswith(".")
+            assert len(text) > 40
 
 
 def test_the_loaded_catalogue_is_the_file():
@@ -106,7 +106,8 @@ def test_claims_without_a_study_are_not_decided_and_say_why(use, store):
     entries = scorecard("book", store)
     assert [claim.id for claim, _ in entries] == [claim["id"] for claim in raw_claims()]
     for claim, verdict in entries:
-        assert verdict.id == claim.id and verdict.profile == "book"
+        assert verdict.id == claim.id
+        assert verdict.profile == "book"
         if claim.id != "A2.schedule":
             assert (verdict.verdict, verdict.reason) == ("not decided", "not run yet")
 
@@ -115,7 +116,7 @@ def test_a_study_settles_its_claims_when_all_results_are_stored(use, store):
     cell = Cell(measure, {"seed": 1})
     store.save(store.key(cell), measure(1), {"experiment": "example"})
     use(study("A2.schedule", cells=[cell]))
-    assert dict((c.id, v) for c, v in scorecard("book", store))["A2.schedule"] == verdict("A2.schedule")
+    assert {c.id: v for c, v in scorecard("book", store)}["A2.schedule"] == verdict("A2.schedule")
 
 
 def test_missing_results_are_named_and_never_computed(use, store):
@@ -126,7 +127,7 @@ def test_missing_results_are_named_and_never_computed(use, store):
         raise AssertionError("verdicts must not be asked for")
 
     use(study("A2.schedule", cells=cells, verdicts=refuse))
-    reason = dict((c.id, v.reason) for c, v in scorecard("quick", store))["A2.schedule"]
+    reason = {c.id: v.reason for c, v in scorecard("quick", store)}["A2.schedule"]
     assert reason == (
         "not run yet: 2 of 2 results are not stored; rbmlib sweep example --profile quick computes them"
     )
@@ -200,7 +201,8 @@ def test_the_table_has_an_anchor_a_symbol_and_words_for_every_claim(use, store):
         row = re.search(rf"<tr id='claim-{re.escape(claim.id)}'>.*?</tr>", table.html, re.DOTALL)[0]
         assert f"{module.SYMBOLS[shown.verdict]}</span> {shown.verdict}<" in row
     row = re.search(r"<tr id='claim-A2.schedule'>.*?</tr>", table.html)[0]
-    assert "0.25 [0.125, 0.5] 10 seeds, profile book" in row and "as stated" in row
+    assert "0.25 [0.125, 0.5] 10 seeds, profile book" in row
+    assert "as stated" in row
     assert (
         "A2.schedule: reproduced. 0.25 [0.125, 0.5] 10 seeds, profile book. as stated"
         in table.text.splitlines()
@@ -220,4 +222,5 @@ def test_one_paper_can_be_shown_alone(use, store):
 def test_text_from_a_rule_cannot_break_the_page(use, store):
     use(study("A2.schedule", verdicts=lambda profile: [verdict("A2.schedule", reason="a < b & <script>")]))
     table = scorecard_table(scorecard("book", store))
-    assert "a &lt; b &amp; &lt;script&gt;" in table.html and "<script" not in table.html
+    assert "a &lt; b &amp; &lt;script&gt;" in table.html
+    assert "<script" not in table.html
