@@ -1,0 +1,122 @@
+"""The errors that the lab raises on purpose."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+class LabError(Exception):
+    """Base class of every error of the lab."""
+
+
+class FingerprintError(LabError):
+    """The code of a function cannot be followed, or reaches what no result may depend on."""
+
+
+class CodeChanged(LabError):
+    """The source in a worker is not the source that the sweep took its keys from."""
+
+
+class ResultNotFound(LabError, KeyError):
+    """The store holds no result under this key."""
+
+    def __str__(self) -> str:
+        return str(self.args[0]) if self.args else ""
+
+
+class DamagedResult(LabError):
+    """A file of the store is not what was written.
+
+    Attributes
+    ----------
+    path : pathlib.Path
+        The damaged file.
+    """
+
+    def __init__(self, path: Path, what: str) -> None:
+        super().__init__(f"{path} is damaged: {what}")
+        self.path = Path(path)
+        self.what = what
+
+    def __reduce__(self) -> tuple[type, tuple[Path, str]]:
+        return type(self), (self.path, self.what)
+
+
+class ConflictingResult(LabError):
+    """Other arrays are already stored under the key: what the cell computes is not determined by its key."""
+
+
+class StoreNotWritable(LabError):
+    """A file could not be written: the disk is full, or the folder does not allow it."""
+
+
+class RestampRefused(LabError):
+    """Recomputed cells differ from what is stored, so the stored results belong to the old code alone."""
+
+
+class UnknownName(LabError, ValueError):
+    """A profile or parameter of this name does not exist.
+
+    Attributes
+    ----------
+    name : str
+        What was asked for.
+    valid : tuple of str
+        What exists.
+    nearest : str or None
+        The valid name that looks most like `name`.
+    """
+
+    def __init__(self, kind: str, name: str, valid: tuple[str, ...], nearest: str | None) -> None:
+        hint = f"; did you mean {nearest}?" if nearest else ""
+        super().__init__(f"unknown {kind} {name!r}{hint} Valid: {', '.join(valid) or 'none'}.")
+        self.kind, self.name, self.valid, self.nearest = kind, name, valid, nearest
+
+    def __reduce__(self) -> tuple[type, tuple[str, str, tuple[str, ...], str | None]]:
+        return type(self), (self.kind, self.name, self.valid, self.nearest)
+
+
+@dataclass(frozen=True)
+class CellFailure:
+    """One cell that a sweep could not compute.
+
+    Attributes
+    ----------
+    compute : str
+        Qualified name of the cell's function.
+    parameters : dict
+        The cell's parameters.
+    reason : str
+        One line: the exception, or that an input failed.
+    log : pathlib.Path or None
+        The file with the traceback.
+    """
+
+    compute: str
+    parameters: dict[str, object]
+    reason: str
+    log: Path | None
+
+    def __str__(self) -> str:
+        given = ", ".join(f"{name}={value!r}" for name, value in self.parameters.items())
+        where = f" (traceback: {self.log})" if self.log else ""
+        return f"{self.compute}({given}): {self.reason}{where}"
+
+
+class SweepFailed(LabError):
+    """Some cells of a sweep failed; the others are stored, and a rerun computes only what is missing.
+
+    Attributes
+    ----------
+    failures : tuple of CellFailure
+        The cells that failed, and those that could not start because an input failed.
+    """
+
+    def __init__(self, failures: tuple[CellFailure, ...], total: int) -> None:
+        lines = "\n".join(f"  {failure}" for failure in failures)
+        super().__init__(f"{len(failures)} of {total} cells failed; the others are stored.\n{lines}")
+        self.failures, self.total = tuple(failures), total
+
+    def __reduce__(self) -> tuple[type, tuple[tuple[CellFailure, ...], int]]:
+        return type(self), (self.failures, self.total)

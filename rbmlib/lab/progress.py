@@ -1,0 +1,81 @@
+"""How a sweep tells what it does: a bar in a terminal, one line elsewhere, nothing if nothing was missing."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+
+from tqdm import tqdm
+
+Progress = Callable[[str], None] | bool | None
+
+
+def _to_stderr(line: str) -> None:
+    sys.stderr.write(line + "\n")
+
+
+class Reporter:
+    """Shows a sweep's progress.
+
+    Parameters
+    ----------
+    progress : callable, bool or None
+        A function that takes one line of text when the sweep ends; None for a bar if standard error is a
+        terminal and that line on standard error if not; False for silence.
+    label : str
+        What is being swept.
+    """
+
+    def __init__(self, progress: Progress, label: str) -> None:
+        if progress is not None and progress is not False and not callable(progress):
+            raise TypeError(f"progress is {progress!r}; it must be a function of one line, False or None")
+        self._tell: Callable[[str], None] | None = (
+            None if progress is False else progress if callable(progress) else _to_stderr
+        )
+        self._in_terminal = progress is None and sys.stderr.isatty()
+        self._label = label
+        self._bar: tqdm | None = None
+
+    def start(self, total: int, stored: int) -> None:
+        """Begin, with so many cells in all and so many of them stored."""
+        if self._in_terminal and self._bar is None:
+            self._bar = tqdm(
+                total=total,
+                initial=stored,
+                desc=self._label,
+                unit="cell",
+                dynamic_ncols=True,
+                file=sys.stderr,
+            )
+
+    def update(self, done: int, running: int, failed: int) -> None:
+        """Show where the sweep stands; also moves the clock on while nothing happens."""
+        if self._bar is not None:
+            self._bar.n = done
+            self._bar.set_postfix(running=running, failed=failed, refresh=False)
+            self._bar.refresh()
+
+    def note(self, line: str) -> None:
+        """Tell something that the reader should know at once."""
+        if self._bar is not None:
+            self._bar.write(line, file=sys.stderr)
+        elif self._tell is not None:
+            self._tell(line)
+
+    def close(self) -> None:
+        """Leave the bar as it stands."""
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
+
+    def finish(self, stored: int, computed: int, failed: int, seconds: float) -> None:
+        """Sum up in one line, unless everything was stored or a bar has shown it."""
+        self.close()
+        if self._tell is None or self._in_terminal or not (computed or failed):
+            return
+        failures = f", {failed} failed" if failed else ""
+        cells = stored + computed + failed
+        self._tell(
+            f"{self._label}: {cells} cells, {stored} already stored, {computed} computed{failures} "
+            f"in {seconds:.0f} s"
+        )
