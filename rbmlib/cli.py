@@ -1,0 +1,330 @@
+"""The ``rbmlib`` command: thin, with no science; what is heavy is imported by the command that needs it."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+try:
+    import click
+except ModuleNotFoundError:
+    raise SystemExit("rbmlib: the command needs the package click: pip install 'rbmlib[lab]'") from None
+
+if TYPE_CHECKING:
+    from rbmlib.publish.project import Project
+
+#: The pip extra that brings a package, by import name.
+EXTRAS = {
+    **dict.fromkeys(("filelock", "platformdirs", "tqdm", "xarray"), "lab"),
+    **dict.fromkeys(("distributed", "dask"), "cluster"),
+    **dict.fromkeys(("docutils", "ipykernel", "jupyter_book", "jupytext", "myst_nb", "nbclient"), "book"),
+    **dict.fromkeys(("nbformat", "papermill", "pybtex", "yaml"), "book"),
+    **dict.fromkeys(("torch", "torchvision"), "torch"),
+}
+#: Requests that cannot be met as they stand, as against work that failed.
+WRONG_REQUEST = {"UnknownName", "BadParameter", "NotInClone"}
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class _OneSentence(click.Group):
+    """A group whose foreseen errors end the command with one sentence instead of a traceback."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except ModuleNotFoundError as error:
+            package = (error.name or "").partition(".")[0]
+            if package not in EXTRAS:
+                raise
+            raise _failure(
+                f"this needs the package {package}: pip install 'rbmlib[{EXTRAS[package]}]'", 1
+            ) from None
+        except Exception as error:
+            if not _foreseen(error):
+                raise
+            if traceback := getattr(error, "traceback", ""):
+                click.echo(traceback, err=True)
+            raise _failure(str(error), 2 if type(error).__name__ in WRONG_REQUEST else 1) from None
+
+
+def _foreseen(error: Exception) -> bool:
+    """Whether an error's message is written for the person at the terminal."""
+    from rbmlib.publish.errors import PublishError
+
+    if isinstance(error, PublishError):
+        return True
+    try:
+        from rbmlib.lab.errors import LabError
+    except ModuleNotFoundError:
+        return False
+    return isinstance(error, LabError)
+
+
+def _failure(message: str, exit_code: int) -> click.ClickException:
+    failure = click.ClickException(message)
+    failure.exit_code = exit_code
+    return failure
+
+
+def _project(ctx: click.Context) -> Project:
+    from rbmlib.publish.project import Project, find_project
+
+    if isinstance(ctx.obj, Project):
+        return ctx.obj
+    return find_project(purpose=f"rbmlib {ctx.info_name}")
+
+
+def _workers(command: F) -> F:
+    return click.option(
+        "--workers",
+        type=click.IntRange(min=1),
+        help="Number of processes that compute (default: one a core).",
+    )(command)
+
+
+@click.group(
+    cls=_OneSentence, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
+)
+@click.version_option(package_name="rbmlib")
+def cli() -> None:
+    r"""Rerun the notebooks of this project, one at a time or as a book.
+
+    NAME is a notebook's name, as `rbmlib list` shows it. Results are kept: what was computed once is not
+    computed again, and an interrupted command continues where it stopped.
+
+    \b
+    Examples:
+      rbmlib list                                    what there is, and what it costs
+      rbmlib run tfim_pruning --profile quick        one notebook, small
+      rbmlib run tfim_pruning -p n_seeds 3           one notebook, one parameter changed
+      rbmlib book                                    the whole book
+    """
+
+
+@cli.command("list")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
+@click.pass_context
+def list_notebooks(ctx: click.Context, as_json: bool) -> None:
+    """Show every notebook with its parameters, profiles and costs."""
+    from rbmlib.publish.catalogue import catalogue
+
+    entries = catalogue(_project(ctx))
+    if as_json:
+        click.echo(json.dumps(entries, indent=2))
+        return
+    for entry in entries:
+        click.secho(f"{entry['name']}", bold=True, nl=False)
+        click.echo(f"  {entry['title']}")
+        for parameter in entry["parameters"]:
+            default = json.dumps(parameter["default"])
+            click.echo(
+                f"  -p {parameter['name']} ({parameter['type']}, default {default})  {parameter['help']}"
+            )
+        for name, profile in entry["profiles"].items():
+            changes = ", ".join(f"{key} = {json.dumps(value)}" for key, value in profile["changes"].items())
+            click.echo(f"  --profile {name}  costs {profile['cost']}{f'; {changes}' if changes else ''}")
+        click.echo()
+
+
+@cli.command()
+@click.argument("name")
+@click.option(
+    "-p", "--parameter", "given", nargs=2, multiple=True, metavar="KEY VALUE", help="Set one parameter."
+)
+@click.option(
+    "-f",
+    "--file",
+    "file",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Set parameters from a YAML file; -p wins over it.",
+)
+@click.option("--profile", help="Start from this profile instead of the published one.")
+@click.option(
+    "--out",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder for the results (default: rbmlib-output/NAME).",
+)
+@_workers
+@click.pass_context
+def run(
+    ctx: click.Context,
+    name: str,
+    given: Sequence[tuple[str, str]],
+    file: Path | None,
+    profile: str | None,
+    out: Path | None,
+    workers: int | None,
+) -> None:
+    r"""Execute one notebook with chosen parameters.
+
+    Leaves the executed notebook and a page that opens in any browser, with no network, in the output
+    folder. The published pages and results stay as they are.
+
+    \b
+    Examples:
+      rbmlib run tfim_pruning --profile quick
+      rbmlib run tfim_pruning --profile quick -p n_seeds 3 -p fields "[0.5, 1, 2]"
+      rbmlib run tfim_pruning -f mine.yaml --out mine --workers 4
+    """
+    from rbmlib.publish.run import run as run_notebook
+    from rbmlib.publish.run import settle
+
+    project = _project(ctx)
+    request = settle(project, name, _read_parameters(file), dict(given), profile=profile)
+    folder = out or Path("rbmlib-output", name)
+    notebook, page = run_notebook(project, request, folder, workers=workers, progress=True, report=_say)
+    click.echo(f"notebook: {notebook}\npage:     {page}")
+
+
+@cli.command()
+@click.option("--strict", is_flag=True, help="Let any warning fail the build.")
+@_workers
+@click.pass_context
+def book(ctx: click.Context, strict: bool, workers: int | None) -> None:
+    """Execute the notebooks that are out of date, and build the book.
+
+    A notebook is out of date if its source, the code that it calls or the results that it shows changed. On
+    a fresh clone none is, so this takes less than a minute.
+    """
+    from rbmlib.publish.build import build
+
+    index = build(_project(ctx), strict=strict, workers=workers, progress=True, report=_say)
+    click.echo(f"book: {index}")
+
+
+@cli.command()
+@click.argument("name")
+@click.option("--profile", required=True, help="The profile to compute, as `rbmlib list` shows it.")
+@_workers
+@click.pass_context
+def sweep(ctx: click.Context, name: str, profile: str, workers: int | None) -> None:
+    r"""Compute the results of one notebook and keep them; execute nothing.
+
+    The results of an unmodified profile go to the project's published results, where a build finds them.
+
+    \b
+    Example:
+      rbmlib sweep tfim_pruning --profile book --workers 8
+    """
+    from rbmlib.publish.run import fill, settle
+
+    project = _project(ctx)
+    request = settle(project, name, profile=profile)
+    if not request.cells:
+        click.echo(f"notebook {name} computes nothing of its own")
+        return
+    fill(project, request.cells, workers=workers, publish=not request.modified, progress=True)
+    click.echo(f"{len(request.cells)} results of {name}, profile {profile}, are stored")
+
+
+@cli.command()
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
+@click.pass_context
+def scorecard(ctx: click.Context, as_json: bool) -> None:
+    """Show the verdict on every claim of the papers, from the stored results."""
+    _project(ctx)
+    from rbmlib.experiments.scorecard import scorecard as settle_claims
+
+    rows = [
+        {
+            "id": claim.id,
+            "verdict": verdict.verdict,
+            "value": _plain(verdict.value),
+            "interval": _plain(verdict.interval),
+            "seeds": verdict.seeds,
+            "profile": verdict.profile,
+        }
+        for claim, verdict in settle_claims()
+    ]
+    if as_json:
+        click.echo(json.dumps(rows, indent=2))
+        return
+    _table(
+        ["id", "verdict", "value", "interval", "seeds", "profile"],
+        [[_short(v) for v in row.values()] for row in rows],
+    )
+
+
+@cli.command()
+@click.argument("name")
+@click.option(
+    "--profile", default="book", show_default=True, help="The profile whose results are carried over."
+)
+@click.option(
+    "--cells", type=click.IntRange(min=5), default=5, show_default=True, help="How many to recompute."
+)
+@_workers
+@click.pass_context
+def restamp(ctx: click.Context, name: str, profile: str, cells: int, workers: int | None) -> None:
+    """Keep results after a change of code that leaves every bit as it was.
+
+    Recomputes randomly chosen results; only if all are equal to the stored ones, the others are filed under
+    the new code, with a note that this was done.
+    """
+    from rbmlib.lab.restamp import restamp as carry_over
+    from rbmlib.publish.run import settle
+
+    project = _project(ctx)
+    request = settle(project, name, profile=profile)
+    if not request.cells:
+        click.echo(f"notebook {name} computes nothing of its own")
+        return
+    click.echo(str(carry_over(request.cells, project.store(), n_cells=cells, workers=workers)))
+
+
+def _read_parameters(file: Path | None) -> dict[str, object]:
+    """Parameters from a YAML file."""
+    if file is None:
+        return {}
+    import yaml
+
+    from rbmlib.publish.errors import BadParameter
+
+    try:
+        content = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise BadParameter(f"{file} is not YAML: {' '.join(str(error).split())}") from None
+    if content is None:
+        return {}
+    if not isinstance(content, dict):
+        raise BadParameter(
+            f"{file} must hold parameters as `name: value` lines, got {type(content).__name__}"
+        )
+    return {str(key): value for key, value in content.items()}
+
+
+def _plain(value: Any) -> Any:
+    """A number or an interval as JSON has it: NaN and infinities become null."""
+    if value is None or isinstance(value, str):
+        return value
+    if isinstance(value, Iterable):
+        return [_plain(item) for item in value]
+    number = float(value)
+    return number if math.isfinite(number) else None
+
+
+def _short(value: Any) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, list):
+        return f"[{', '.join(_short(item) for item in value)}]"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _table(head: list[str], rows: list[list[str]]) -> None:
+    widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
+    for row in [head, *rows]:
+        click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
+def _say(line: str) -> None:
+    click.echo(line.rstrip(), err=True)
+
+
+def main() -> None:
+    """Entry point of the ``rbmlib`` command."""
+    cli(prog_name="rbmlib")

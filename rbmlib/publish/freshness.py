@@ -1,0 +1,241 @@
+"""Which executed notebooks still say what their source, their code and the stored results say.
+
+An executed notebook carries a record of what made it: digests of its source, of all code it reaches in this
+package (figures included) and of the results it reads. It is fresh as long as the same three digests come
+out today.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import importlib.util
+import json
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from rbmlib.publish.errors import BadNotebook
+from rbmlib.publish.notebook import code_of, read_source, source_digest
+from rbmlib.publish.parameters import Value, without_label
+from rbmlib.publish.project import Project
+
+#: The profile whose results the published pages show.
+PUBLISHED_PROFILE = "book"
+#: Parts of the package that move and keep results, and so leave no trace in what a page says.
+MACHINERY = (
+    "rbmlib.cli",
+    "rbmlib.__main__",
+    "rbmlib.publish",
+    *(f"rbmlib.lab.{room}" for room in ("cell", "container", "errors", "fingerprint", "origin")),
+    *(f"rbmlib.lab.{room}" for room in ("restamp", "store", "sweep", "syntax")),
+)
+
+
+@dataclass(frozen=True)
+class NotebookStatus:
+    """How an executed notebook stands.
+
+    Parameters
+    ----------
+    name : str
+        The notebook.
+    state : str
+        ``"fresh"``, ``"stale"`` or ``"missing"``.
+    reason : str
+        Why it is not fresh; empty if it is.
+    """
+
+    name: str
+    state: Literal["fresh", "stale", "missing"]
+    reason: str = ""
+
+
+def status(project: Project) -> list[NotebookStatus]:
+    """How every notebook of a project stands, in the order in which they must be executed.
+
+    Notebooks with an experiment of their own come first: the others may read their results.
+    """
+    own = project.experiment_names()
+    order = own + [name for name in project.names() if name not in own]
+    return [notebook_status(project, name) for name in order]
+
+
+def notebook_status(project: Project, name: str) -> NotebookStatus:
+    """How one notebook stands.
+
+    Raises
+    ------
+    UnknownName
+        If there is no such notebook.
+    """
+    source = project.source(name)
+    path = project.executed_path(name)
+    if not path.is_file():
+        return NotebookStatus(name, "missing", "it was never executed")
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))["metadata"]["rbmlib"]
+    except (ValueError, KeyError, TypeError):
+        return NotebookStatus(name, "stale", "the executed notebook carries no record of what made it")
+    if record.get("source") != source_digest(source):
+        return NotebookStatus(name, "stale", "its source changed")
+    code = code_of(read_source(source))
+    if record.get("code") != code_digest(code, packages_of(project)):
+        return NotebookStatus(name, "stale", "the code it calls changed")
+    if missing := missing_results(project, name):
+        return NotebookStatus(name, "stale", missing)
+    if record.get("results") != results_digest(project, name, code):
+        return NotebookStatus(name, "stale", "the results it shows changed")
+    return NotebookStatus(name, "fresh")
+
+
+def make_record(project: Project, name: str, values: Mapping[str, Value], profile: str) -> dict[str, Any]:
+    """What is making a notebook, to be kept in its metadata.
+
+    Parameters
+    ----------
+    project : Project
+        The clone.
+    name : str
+        The notebook.
+    values : mapping
+        All its parameters' values.
+    profile : str
+        Name of the profile.
+
+    Returns
+    -------
+    dict
+        ``source``, ``code`` and ``results`` (digests), ``parameters`` and ``profile``.
+    """
+    source = project.source(name)
+    code = code_of(read_source(source))
+    return {
+        "source": source_digest(source),
+        "code": code_digest(code, packages_of(project)),
+        "results": results_digest(project, name, code),
+        "parameters": without_label(values),
+        "profile": profile,
+    }
+
+
+def code_digest(code: str, packages: Sequence[str] = ("rbmlib",)) -> str:
+    """Digest of all definitions that a notebook's code reaches, figures included.
+
+    Parameters
+    ----------
+    code : str
+        The notebook's code cells as one module.
+    packages : sequence of str
+        Top-level packages to follow the code into.
+
+    Raises
+    ------
+    BadNotebook
+        If the code is not valid Python.
+    """
+    from rbmlib.lab.fingerprint import source_fingerprint
+
+    try:
+        tree = ast.parse(code)
+    except SyntaxError as error:
+        raise BadNotebook(
+            f"the notebook's code is not valid Python: {error.msg}: {(error.text or '').strip()}"
+        ) from None
+    # Imports stay at the top, so that the closure resolves each name; the rest is where it starts.
+    at_top = [node for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)]
+    rest = [node for node in tree.body if not isinstance(node, ast.Import | ast.ImportFrom)] or [ast.Pass()]
+    page = ast.parse("def page(): pass").body[0]
+    assert isinstance(page, ast.FunctionDef)
+    page.body = rest
+    with tempfile.TemporaryDirectory(prefix="rbmlib-") as folder:
+        path = Path(folder, "notebook_code.py")
+        path.write_text(ast.unparse(ast.Module([*at_top, page], [])), encoding="utf-8")
+        roots = {package: _package_folder(package) for package in packages} | {path.stem: path}
+        return source_fingerprint(path.stem, page.name, roots, excluded=(), neutral=MACHINERY)
+
+
+def packages_of(project: Project) -> list[str]:
+    """Top-level packages that hold what a project's notebooks call."""
+    return sorted({"rbmlib", project.experiments.partition(".")[0]})
+
+
+def _package_folder(package: str) -> Path:
+    spec = importlib.util.find_spec(package)
+    if spec is None or not spec.submodule_search_locations:
+        raise BadNotebook(f"the package {package} that the notebooks call cannot be found")
+    return Path(next(iter(spec.submodule_search_locations)))
+
+
+def experiments_read(project: Project, name: str, code: str) -> list[str]:
+    """Names of the experiments whose results a notebook shows.
+
+    Its own, and those that its code imports by name; all of them if it imports something from the package of
+    experiments that is not an experiment, such as the scorecard.
+    """
+    known = project.experiment_names()
+    read = {name} & set(known)
+    for module, attribute in imports(code):
+        path = f"{module}.{attribute}" if attribute else module
+        if path != project.experiments and not path.startswith(project.experiments + "."):
+            continue
+        first = path.removeprefix(project.experiments).lstrip(".").split(".")[0]
+        read |= {first} if first in known else set(known)
+    return sorted(read)
+
+
+def imports(code: str) -> list[tuple[str, str]]:
+    """Every (module, name) that code imports; the name is empty for ``import module``."""
+    found: list[tuple[str, str]] = []
+    for node in ast.walk(ast.parse(code)):
+        if isinstance(node, ast.Import):
+            found += [(alias.name, "") for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            found += [(node.module, alias.name) for alias in node.names]
+    return found
+
+
+def published_cells(project: Project, name: str) -> Sequence[Any]:
+    """The cells behind a notebook's published page; empty for a notebook without an experiment."""
+    experiment = project.experiment(name)
+    return (
+        experiment.cells(**experiment.PROFILES[PUBLISHED_PROFILE].parameters)
+        if experiment is not None
+        else []
+    )
+
+
+def stored_keys(project: Project, name: str) -> list[str | None]:
+    """One entry for each cell of the published profile: its key if its result is published, else None."""
+    store = project.store()
+    keys: list[str | None] = []
+    for cell in published_cells(project, name):
+        try:
+            key = store.key(cell)
+        except KeyError:
+            # The key holds digests of the cell's inputs; without those nothing can be stored under it.
+            keys.append(None)
+            continue
+        keys.append(key if store.has(key, published=True) else None)
+    return keys
+
+
+def missing_results(project: Project, name: str) -> str:
+    """One sentence if results of a notebook's own experiment are not published, else an empty string."""
+    keys = stored_keys(project, name)
+    missing = keys.count(None)
+    return f"{missing} of its {len(keys)} results are not published yet" if missing else ""
+
+
+def results_digest(project: Project, name: str, code: str) -> str:
+    """Digest of keys and arrays of all published results that a notebook reads, and of which are missing."""
+    store = project.store()
+    entries = {
+        experiment: [
+            [key, store.digest(key)] if key is not None else None for key in stored_keys(project, experiment)
+        ]
+        for experiment in experiments_read(project, name, code)
+    }
+    return hashlib.sha256(json.dumps(entries, sort_keys=True).encode()).hexdigest()

@@ -1,0 +1,174 @@
+"""One notebook with chosen parameters: from the request to an executed notebook and a page of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rbmlib.publish.errors import BadParameter, UnknownName
+from rbmlib.publish.freshness import PUBLISHED_PROFILE, make_record
+from rbmlib.publish.notebook import execute, parameters_of
+from rbmlib.publish.page import write_page
+from rbmlib.publish.parameters import LABEL, Value, bind, without_label
+from rbmlib.publish.project import Project
+
+
+@dataclass(frozen=True)
+class Request:
+    """A notebook's parameters, settled and accepted by its experiment.
+
+    Parameters
+    ----------
+    name : str
+        The notebook.
+    profile : str
+        The profile that the values start from.
+    values : mapping
+        All parameters' values, the profile's label included if the notebook declares it.
+    changed : mapping
+        Those that differ from the notebook's own defaults.
+    modified : bool
+        Whether any value differs from the profile's.
+    cells : sequence
+        The cells that the experiment makes of these values; empty for a notebook without one.
+    """
+
+    name: str
+    profile: str
+    values: Mapping[str, Value]
+    changed: Mapping[str, Value]
+    modified: bool
+    cells: Sequence[Any]
+
+
+def settle(project: Project, name: str, *given: Mapping[str, object], profile: str | None = None) -> Request:
+    """Combine a profile and given values, and ask the experiment whether it accepts them.
+
+    Parameters
+    ----------
+    project : Project
+        The clone.
+    name : str
+        The notebook.
+    *given : mapping of str to value
+        Values by name, the last mapping strongest; text is read as the parameter's type.
+    profile : str, optional
+        The profile to start from; the notebook's own defaults (which are the published profile) without it.
+
+    Raises
+    ------
+    UnknownName
+        If there is no such notebook, parameter or profile.
+    BadParameter
+        If a value has the wrong type, or the experiment does not allow it.
+    """
+    parameters = parameters_of(project, name)
+    experiment = project.experiment(name)
+    profiles = experiment.PROFILES if experiment is not None else {}
+    if profile is not None and profile not in profiles:
+        raise UnknownName(f"profile of notebook {name!r} called", profile, profiles)
+    base = bind(parameters, profiles[profile].parameters if profile is not None else {})
+    values = bind(parameters, without_label(base), *given)
+    modified = values != base
+    if LABEL in parameters:
+        values[LABEL] = profile or PUBLISHED_PROFILE
+    changed = {key: value for key, value in values.items() if value != parameters[key].default}
+    cells: Sequence[Any] = []
+    if experiment is not None:
+        try:
+            cells = experiment.cells(**without_label(values))
+        except (ValueError, TypeError) as error:
+            raise BadParameter(f"notebook {name!r} does not accept these parameters: {error}") from error
+    return Request(name, profile or PUBLISHED_PROFILE, values, changed, modified, cells)
+
+
+def run(
+    project: Project,
+    request: Request,
+    out: Path,
+    *,
+    workers: int | None = None,
+    progress: bool = False,
+    report: Callable[[str], None] | None = None,
+) -> tuple[Path, Path]:
+    """Compute what is not stored, execute the notebook and write its page; published files stay as they are.
+
+    Parameters
+    ----------
+    project : Project
+        The clone.
+    request : Request
+        What `settle` returned.
+    out : Path
+        Folder for both files; made if missing.
+    workers : int, optional
+        Number of processes.
+    progress : bool
+        Whether to show a progress bar.
+    report : callable, optional
+        Called with a line for each step.
+
+    Returns
+    -------
+    tuple of Path
+        The executed notebook and the HTML page.
+
+    Raises
+    ------
+    BadParameter
+        If `out` lies among the project's published files.
+    NotebookFailed
+        If a cell of the notebook raises.
+    """
+    say = report or (lambda line: None)
+    folder = out.resolve()
+    for published in (project.root / "book", project.notebooks):
+        if folder.is_relative_to(published.resolve()):
+            raise BadParameter(f"the output folder must lie outside {published}, got {out}")
+    if folder.exists() and not folder.is_dir():
+        raise BadParameter(f"the output folder must be a folder, and {out} is a file")
+    fill(project, request.cells, workers=workers, progress=progress)
+    say(f"executing {request.name}")
+    record = make_record(project, request.name, request.values, request.profile)
+    # The digest is of the published results, which this notebook does not show.
+    del record["results"]
+    notebook = execute(
+        project,
+        request.name,
+        folder / f"{request.name}.ipynb",
+        values=request.changed,
+        record=record,
+        report=report,
+    )
+    return notebook, write_page(notebook, folder / f"{request.name}.html", project)
+
+
+def fill(
+    project: Project,
+    cells: Sequence[Any],
+    *,
+    workers: int | None = None,
+    publish: bool = False,
+    progress: bool = False,
+) -> None:
+    """Compute the cells whose results are not stored.
+
+    Parameters
+    ----------
+    project : Project
+        The clone whose store is filled.
+    cells : sequence of Cell
+        What to compute.
+    workers : int, optional
+        Number of processes.
+    publish : bool
+        Whether the results go to the published tier; to the user's cache otherwise.
+    progress : bool
+        Whether to show a progress bar.
+    """
+    if cells:
+        from rbmlib.lab.sweep import sweep
+
+        sweep(cells, project.store(), workers=workers, publish=publish, progress=progress)
