@@ -96,7 +96,7 @@ class MatrixProductState:
         """
         if self.n_spins > MAX_ENUMERATED_SPINS:
             raise ValueError(
-                f"All amplitudes of {self.n_spins} spins are too many (at most {MAX_ENUMERATED_SPINS} spins); use "
+                f"amplitudes enumerates at most {MAX_ENUMERATED_SPINS} spins, not {self.n_spins}; use "
                 "log_probability for single configurations or sample to draw them."
             )
         left = np.ones((1, 1))

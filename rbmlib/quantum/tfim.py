@@ -83,8 +83,8 @@ def ground_state(
     if not error <= energy_tolerance:
         raise NotConverged(
             f"DMRG reached the energy {state.energy:.12g} J, but the exact one is {exact:.12g} J (n_spins = "
-            f"{n_spins}, field = {field:g}): raise chi_max (now {chi_max}), lower svd_min (now {svd_min:g}) or "
-            "allow a larger energy_tolerance."
+            f"{n_spins}, field = {field:g}): raise chi_max (now {chi_max}), lower svd_min (now "
+            f"{svd_min:g}) or allow a larger energy_tolerance."
         )
     return state
 
