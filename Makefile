@@ -7,7 +7,7 @@
 PYTHON ?= python3
 VENV := .venv
 BENCH := .venv-bench
-PIP := -m pip --disable-pip-version-check --quiet
+PIP := -m pip --disable-pip-version-check -qq
 
 .PHONY: book test lint stress bench lock clean distclean help
 .DELETE_ON_ERROR:
@@ -40,9 +40,9 @@ bench: $(BENCH)/.bench
 # Installing: a stamp is written when the installation has succeeded, never before.
 define check-python
 @command -v $(PYTHON) >/dev/null 2>&1 || { \
-	echo "rbmlib needs Python 3.11 or newer, and there is no '$(PYTHON)' here; name one: make PYTHON=/path/to/python3" >&2; exit 1; }
+	echo "rbmlib needs Python 3.11 or newer, and there is no '$(PYTHON)' here; name one: make $(or $(MAKECMDGOALS),book) PYTHON=/path/to/python3" >&2; exit 1; }
 @$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
-	echo "rbmlib needs Python 3.11 or newer, and '$(PYTHON)' is $$($(PYTHON) -c 'import platform; print(platform.python_version())'); name a newer one: make PYTHON=python3.11" >&2; exit 1; }
+	echo "rbmlib needs Python 3.11 or newer, and '$(PYTHON)' is $$($(PYTHON) -c 'import platform; print(platform.python_version())'); name a newer one: make $(or $(MAKECMDGOALS),book) PYTHON=python3.11" >&2; exit 1; }
 endef
 
 $(VENV)/.created:
@@ -51,17 +51,20 @@ $(VENV)/.created:
 	@touch $@
 
 $(VENV)/.book: $(VENV)/.created pyproject.toml constraints.txt
+	@echo "installing into $(VENV): some minutes the first time"
 	$(VENV)/bin/python $(PIP) install -c constraints.txt -e '.[book]'
 	@touch $@
 
 # The tests' extra holds the book's.
 $(VENV)/.test: $(VENV)/.created pyproject.toml constraints.txt
+	@echo "installing into $(VENV): some minutes the first time"
 	$(VENV)/bin/python $(PIP) install -c constraints.txt -e '.[test]'
 	@touch $@ $(VENV)/.book
 
 # The peers live apart: their own requirements name releases of torch that we must not install.
 $(BENCH)/.bench: pyproject.toml constraints.txt
 	$(check-python)
+	@echo "installing the peers into $(BENCH): some minutes the first time"
 	$(PYTHON) -m venv $(BENCH)
 	$(BENCH)/bin/python $(PIP) install -c constraints.txt -e '.[lab]' torch==2.13.0
 	$(BENCH)/bin/python $(PIP) install -c constraints.txt --no-deps qucumber==1.3.3 tqdm
