@@ -134,11 +134,16 @@ def encode(
         "order": [str(name) for name in dataset.variables],
         "origin": _plain("origin", origin),
     }
+    return pack(meta, {name: dataset.variables[name] for name in kept})
+
+
+def pack(meta: Mapping[str, Any], variables: Mapping[str, xr.Variable]) -> bytes:
+    """Write what :func:`decode` returns as the bytes of a file."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
         archive.writestr(*_member(_META, np.array(canonical_json(meta))))
-        for name in kept:
-            archive.writestr(*_member(name, _array(name, dataset.variables[name].values)))
+        for name in sorted(variables):
+            archive.writestr(*_member(name, _array(name, variables[name].values)))
         archive.comment = b"sha256:" + b"0" * 64
     body = buffer.getvalue()[:-_COMMENT_LENGTH]
     return body + b"sha256:" + hashlib.sha256(body).hexdigest().encode()

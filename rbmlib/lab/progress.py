@@ -20,15 +20,16 @@ class Reporter:
     Parameters
     ----------
     progress : callable, bool or None
-        A function that takes one line of text when the sweep ends; None for a bar if standard error is a
-        terminal and that line on standard error if not; False for silence.
+        A function that takes one line of text when the sweep ends; None or True for a bar if standard error
+        is a terminal and that line on standard error if not; False for silence.
     label : str
         What is being swept.
     """
 
     def __init__(self, progress: Progress, label: str) -> None:
-        if progress is not None and progress is not False and not callable(progress):
-            raise TypeError(f"progress is {progress!r}; it must be a function of one line, False or None")
+        progress = None if progress is True else progress
+        if progress not in (None, False) and not callable(progress):
+            raise TypeError(f"progress is {progress!r}; it must be a function of one line, a bool or None")
         self._tell: Callable[[str], None] | None = (
             None if progress is False else progress if callable(progress) else _to_stderr
         )

@@ -187,17 +187,6 @@ class Store:
         tiers = (True, False) if published is None else (published,)
         return any(self._find(key, tier) is not None for tier in tiers)
 
-    def stored_keys(self, *, published: bool | None = None) -> frozenset[str]:
-        """Return the stems (16 digits) of all stored keys, from the folders' listings alone."""
-        tiers = (True, False) if published is None else (published,)
-        return frozenset(
-            path.stem
-            for tier in tiers
-            for folder in self._folders(tier)
-            for path in folder.glob("*.npz")
-            if len(path.stem) == _STEM
-        )
-
     def _content(self, path: Path) -> bytes:
         try:
             return path.read_bytes()
@@ -349,6 +338,20 @@ class Store:
                     path.unlink(missing_ok=True)
                 except OSError as error:
                     raise StoreNotWritable(f"cannot delete {path}: {error.strerror or error}") from error
+
+    def rekey(self, key: str, new: str, origin: Mapping[str, Any]) -> None:
+        """File a result under another key, in its tiers as they are, with another origin."""
+        moved = []
+        for published, suffix in ((True, ""), (False, ""), (False, _PART)):
+            path = self._find(key, published, suffix)
+            if path is not None:
+                meta, variables = self._read(path, key)
+                meta |= {"key": new, "origin": dict(origin)}
+                write_whole(path.with_name(f"{new[:_STEM]}{suffix}.npz"), container.pack(meta, variables))
+                moved.append(path)
+        if not moved:
+            raise ResultNotFound(f"no result is stored under {key}")
+        self.discard(key)
 
     def set_aside(self, path: Path) -> Path:
         """Move a damaged file into the cache's ``damaged`` folder and return its new place."""

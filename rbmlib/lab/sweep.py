@@ -123,9 +123,9 @@ def sweep(
         it works on at once.
     publish : bool
         Whether results go to the published tier.
-    progress : callable, False or None
-        Takes one line that sums up, unless everything was stored. None: a bar in a terminal, else that line
-        on standard error. False: nothing.
+    progress : callable, bool or None
+        Takes one line that sums up, unless everything was stored. None or True: a bar in a terminal, else
+        that line on standard error. False: nothing.
 
     Returns
     -------
