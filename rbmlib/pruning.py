@@ -21,16 +21,14 @@ from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
 from numbers import Real
 from operator import index
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.sparse import coo_array, csgraph
 
 from rbmlib.kernels.philox import STREAM_PRUNING, fill_words
-
-if TYPE_CHECKING:
-    from rbmlib.rbm import RBM
+from rbmlib.rbm import RBM, check_seed
 
 CRITERIA = ("magnitude", "largest", "random")
 
@@ -165,18 +163,18 @@ def prune_mask(
     """
     weights = _finite("weights", weights)
     if weights.ndim != 2:
-        raise ValueError(f"weights must have the shape (n_visible, n_hidden), not {weights.shape}.")
+        raise ValueError(f"weights must have the shape (n_visible, n_hidden), not {weights.shape}")
     alive = np.ones(weights.shape, dtype=np.bool_) if mask is None else _mask(mask)
     if alive.shape != weights.shape:
-        raise ValueError(f"mask has shape {alive.shape} but weights has {weights.shape}; they must agree.")
+        raise ValueError(f"mask has shape {alive.shape} but weights has {weights.shape}; they must agree")
     live_index = np.flatnonzero(alive)
     n_keep = _integer("n_keep", n_keep, 0)
     if n_keep > live_index.size:
-        raise ValueError(f"n_keep is {n_keep} but must be at most {live_index.size}, the weights alive.")
+        raise ValueError(f"n_keep is {n_keep} but must be at most {live_index.size}, the weights alive")
     if criterion not in CRITERIA:
-        raise ValueError(f"criterion must be one of {', '.join(map(repr, CRITERIA))}, not {criterion!r}.")
+        raise ValueError(f"criterion must be one of {', '.join(map(repr, CRITERIA))}, not {criterion!r}")
     if (seed is None) == (criterion == "random"):
-        raise ValueError(f"seed goes with criterion 'random' and no other; got {seed!r} with {criterion!r}.")
+        raise ValueError(f"seed goes with criterion 'random' and no other; got {seed!r} with {criterion!r}")
 
     if criterion == "random":
         rank = _random_ranks(seed, weights.size)[live_index]
@@ -190,8 +188,7 @@ def prune_mask(
 
 def prune(rbm: RBM, n_keep: int, criterion: str = "magnitude", seed: int | None = None) -> RBM:
     """Machine with `n_keep` weights left, the others exactly zero, biases untouched; see `prune_mask`."""
-    mask = prune_mask(rbm.weights, rbm.mask, n_keep, criterion, seed)
-    return rbm.replace(weights=np.where(mask, rbm.weights, np.float32(0)), mask=mask)
+    return rbm.replace(mask=prune_mask(rbm.weights, rbm.mask, n_keep, criterion, seed))
 
 
 def prune_and_finetune(
@@ -227,13 +224,13 @@ def prune_and_finetune(
     counts = _counts(kept)
     n_alive = int(np.count_nonzero(rbm.mask))
     if counts[0] != n_alive:
-        raise ValueError(f"kept must start at the machine's {n_alive} live weights, not at {counts[0]}.")
+        raise ValueError(f"kept must start at the machine's {n_alive} live weights, not at {counts[0]}")
     yield PruningStage(0, rbm)
     for iteration, n_keep in enumerate(counts[1:].tolist(), start=1):
         pruned = prune(rbm, n_keep, criterion, seed)
         rbm = finetune(pruned, iteration)
         if not np.array_equal(rbm.mask, pruned.mask):
-            raise ValueError(f"finetune must keep the mask that it gets; iteration {iteration} changed it.")
+            raise ValueError(f"finetune must keep the mask that it gets; iteration {iteration} changed it")
         yield PruningStage(iteration, rbm)
 
 
@@ -325,9 +322,9 @@ def weight_concentration(weights: ArrayLike, share: float | Fraction = 0.2) -> f
     magnitude = np.sort(np.abs(_finite("weights", weights)), axis=None)[::-1]
     exact_share = _rational("share", share)
     if not 0 < exact_share <= 1:
-        raise ValueError(f"share must lie in (0, 1], not {share!r}.")
+        raise ValueError(f"share must lie in (0, 1], not {share!r}")
     if not magnitude[0]:
-        raise ValueError("weights must have at least one entry other than zero.")
+        raise ValueError("weights must have at least one entry other than zero")
     # fsum rounds once, so the result depends on no order of summation.
     return math.fsum(magnitude[: max(1, round(exact_share * magnitude.size))]) / math.fsum(magnitude)
 
@@ -340,16 +337,14 @@ def _remaining_shares(fractions: Sequence[float | Fraction]) -> list[Fraction]:
     for fraction in fractions:
         exact = _rational("fraction", fraction)
         if not 0 <= exact < 1:
-            raise ValueError(f"fraction must lie in [0, 1), not {fraction!r}.")
+            raise ValueError(f"fraction must lie in [0, 1), not {fraction!r}")
         shares.append(shares[-1] * (1 - exact))
     return shares
 
 
 def _random_ranks(seed: int, n_weights: int) -> NDArray[np.uint64]:
-    if not 0 <= (seed := _integer("seed", seed, 0)) < 2**64:
-        raise ValueError(f"seed must be below 2**64, not {seed}.")
     words = np.empty(2 * n_weights, dtype=np.uint32)
-    fill_words(words, 0, 0, STREAM_PRUNING, np.uint64(seed))
+    fill_words(words, 0, 0, STREAM_PRUNING, np.uint64(check_seed("seed", seed)))
     return (words[0::2].astype(np.uint64) << np.uint64(32)) | words[1::2]
 
 
@@ -357,36 +352,36 @@ def _rational(name: str, value: float | Fraction) -> Fraction:
     if isinstance(value, Fraction):
         return value
     if isinstance(value, bool) or not isinstance(value, Real):
-        raise TypeError(f"{name} must be a real number, not {value!r}.")
+        raise TypeError(f"{name} must be a real number, not {value!r}")
     if not math.isfinite(value):
-        raise ValueError(f"{name} must be finite, not {value!r}.")
+        raise ValueError(f"{name} must be finite, not {value!r}")
     # 0.1 is meant as 1/10, not as the binary fraction nearest to it.
     return Fraction(repr(float(value)))
 
 
 def _integer(name: str, value: int, smallest: int) -> int:
     if isinstance(value, bool) or not hasattr(value, "__index__"):
-        raise TypeError(f"{name} must be an integer, not {value!r}.")
+        raise TypeError(f"{name} must be an integer, not {value!r}")
     if index(value) < smallest:
-        raise ValueError(f"{name} must be at least {smallest}, not {value}.")
+        raise ValueError(f"{name} must be at least {smallest}, not {value}")
     return index(value)
 
 
 def _counts(kept: ArrayLike) -> NDArray[np.int64]:
     counts = np.asarray(kept)
     if counts.ndim != 1 or counts.size == 0 or counts.dtype.kind not in "iu":
-        raise ValueError(f"kept must be a non-empty list of integers, not {kept!r}.")
+        raise ValueError(f"kept must be a non-empty list of integers, not {kept!r}")
     if counts[0] < 1 or counts[-1] < 0 or np.any(counts[1:] > counts[:-1]):
-        raise ValueError(f"kept must start at 1 or more, never rise or turn negative; got {counts.tolist()}.")
+        raise ValueError(f"kept must start at 1 or more, never rise or turn negative; got {counts.tolist()}")
     return counts.astype(np.int64)
 
 
 def _finite(name: str, values: ArrayLike) -> NDArray[np.floating]:
     array = np.asarray(values)
     if array.dtype.kind not in "fiu" or array.size == 0:
-        raise ValueError(f"{name} must be one or more numbers, not {array.dtype} of shape {array.shape}.")
+        raise ValueError(f"{name} must be one or more numbers, not {array.dtype} of shape {array.shape}")
     if not np.all(np.isfinite(array)):
-        raise ValueError(f"{name} must be finite; {np.count_nonzero(~np.isfinite(array))} entries are not.")
+        raise ValueError(f"{name} must be finite; {np.count_nonzero(~np.isfinite(array))} entries are not")
     return array if array.dtype.kind == "f" else array.astype(np.float64)
 
 
@@ -394,6 +389,6 @@ def _mask(mask: ArrayLike) -> NDArray[np.bool_]:
     array = np.asarray(mask)
     if array.dtype != np.bool_ or array.ndim != 2 or array.size == 0:
         raise ValueError(
-            f"mask must be boolean of shape (n_visible, n_hidden), not {array.dtype} of shape {array.shape}."
+            f"mask must be boolean of shape (n_visible, n_hidden), not {array.dtype} of shape {array.shape}"
         )
     return array

@@ -81,7 +81,7 @@ def scorecard(profile: str = "book", store: Store | None = None) -> list[Entry]:
         {name for study in rules for experiment in study.experiments for name in experiment.PROFILES}
     )
     if profile not in known:
-        raise ValueError(f"profile must be one of {', '.join(known)}, not {profile!r}.")
+        raise ValueError(f"profile must be one of {', '.join(known)}, not {profile!r}")
 
     settled: dict[str, Verdict] = {}
     for study in rules:
@@ -138,7 +138,7 @@ def scorecard_table(entries: Sequence[Entry], paper: str | None = None) -> Inlin
     shown = [entry for entry in entries if paper is None or entry[0].paper == paper]
     if not shown:
         known = sorted({claim.paper for claim, _ in entries})
-        raise ValueError(f"paper must be one of {', '.join(known) or 'none'}, not {paper!r}.")
+        raise ValueError(f"paper must be one of {', '.join(known) or 'none'}, not {paper!r}")
     rows = "\n".join(_row(claim, verdict) for claim, verdict in shown)
     head = "<tr><th scope='col'>Claim</th><th scope='col'>What it says</th><th scope='col'>Verdict</th></tr>"
     table = f"<table>\n<thead>{head}</thead>\n<tbody>\n{rows}\n</tbody>\n</table>"
