@@ -91,7 +91,7 @@ def _workers(command: F) -> F:
 )
 @click.version_option(package_name="rbmlib")
 def cli() -> None:
-    r"""Rerun the notebooks of this project, one at a time or as a book.
+    """Rerun the notebooks of this project, one at a time or as a book.
 
     NAME is a notebook's name, as `rbmlib list` shows it. Results are kept: what was computed once is not
     computed again, and an interrupted command continues where it stopped.
@@ -102,7 +102,7 @@ def cli() -> None:
       rbmlib run tfim_pruning --profile quick        one notebook, small
       rbmlib run tfim_pruning -p n_seeds 3           one notebook, one parameter changed
       rbmlib book                                    the whole book
-    """
+    """  # noqa: D301
 
 
 @cli.command("list")
@@ -159,7 +159,7 @@ def run(
     out: Path | None,
     workers: int | None,
 ) -> None:
-    r"""Execute one notebook with chosen parameters.
+    """Execute one notebook with chosen parameters.
 
     Leaves the executed notebook and a page that opens in any browser, with no network, in the output
     folder. The published pages and results stay as they are.
@@ -169,7 +169,7 @@ def run(
       rbmlib run tfim_pruning --profile quick
       rbmlib run tfim_pruning --profile quick -p n_seeds 3 -p fields "[0.5, 1, 2]"
       rbmlib run tfim_pruning -f mine.yaml --out mine --workers 4
-    """
+    """  # noqa: D301
     from rbmlib.publish.run import run as run_notebook
     from rbmlib.publish.run import settle
 
@@ -202,21 +202,18 @@ def book(ctx: click.Context, strict: bool, workers: int | None) -> None:
 @_workers
 @click.pass_context
 def sweep(ctx: click.Context, name: str, profile: str, workers: int | None) -> None:
-    r"""Compute the results of one notebook and keep them; execute nothing.
+    """Compute the results of one notebook; execute nothing.
 
     The results of an unmodified profile go to the project's published results, where a build finds them.
 
     \b
     Example:
       rbmlib sweep tfim_pruning --profile book --workers 8
-    """
+    """  # noqa: D301
     from rbmlib.publish.run import fill, settle
 
     project = _project(ctx)
     request = settle(project, name, profile=profile)
-    if not request.cells:
-        click.echo(f"notebook {name} computes nothing of its own")
-        return
     fill(project, request.cells, workers=workers, publish=not request.modified, progress=True)
     click.echo(f"{len(request.cells)} results of {name}, profile {profile}, are stored")
 
@@ -260,7 +257,7 @@ def scorecard(ctx: click.Context, as_json: bool) -> None:
 @_workers
 @click.pass_context
 def restamp(ctx: click.Context, name: str, profile: str, cells: int, workers: int | None) -> None:
-    """Keep results after a change of code that leaves every bit as it was.
+    """Keep results over a change of code that keeps their bits.
 
     Recomputes randomly chosen results; only if all are equal to the stored ones, the others are filed under
     the new code, with a note that this was done.
@@ -270,9 +267,6 @@ def restamp(ctx: click.Context, name: str, profile: str, cells: int, workers: in
 
     project = _project(ctx)
     request = settle(project, name, profile=profile)
-    if not request.cells:
-        click.echo(f"notebook {name} computes nothing of its own")
-        return
     click.echo(str(carry_over(request.cells, project.store(), n_cells=cells, workers=workers)))
 
 

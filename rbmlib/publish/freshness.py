@@ -76,7 +76,7 @@ def notebook_status(project: Project, name: str) -> NotebookStatus:
     if not path.is_file():
         return NotebookStatus(name, "missing", "it was never executed")
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))["metadata"]["rbmlib"]
+        record = dict(json.loads(path.read_text(encoding="utf-8"))["metadata"]["rbmlib"])
     except (ValueError, KeyError, TypeError):
         return NotebookStatus(name, "stale", "the executed notebook carries no record of what made it")
     if record.get("source") != source_digest(source):
@@ -91,7 +91,9 @@ def notebook_status(project: Project, name: str) -> NotebookStatus:
     return NotebookStatus(name, "fresh")
 
 
-def make_record(project: Project, name: str, values: Mapping[str, Value], profile: str) -> dict[str, Any]:
+def make_record(
+    project: Project, name: str, values: Mapping[str, Value], profile: str, *, results: bool = True
+) -> dict[str, Any]:
     """What is making a notebook, to be kept in its metadata.
 
     Parameters
@@ -104,6 +106,8 @@ def make_record(project: Project, name: str, values: Mapping[str, Value], profil
         All its parameters' values.
     profile : str
         Name of the profile.
+    results : bool
+        Whether the notebook shows the published results, so that their digest belongs to the record.
 
     Returns
     -------
@@ -112,13 +116,13 @@ def make_record(project: Project, name: str, values: Mapping[str, Value], profil
     """
     source = project.source(name)
     code = code_of(read_source(source))
-    return {
+    record = {
         "source": source_digest(source),
         "code": code_digest(code, packages_of(project)),
-        "results": results_digest(project, name, code),
         "parameters": without_label(values),
         "profile": profile,
     }
+    return {**record, "results": results_digest(project, name, code)} if results else record
 
 
 def code_digest(code: str, packages: Sequence[str] = ("rbmlib",)) -> str:
@@ -207,35 +211,30 @@ def published_cells(project: Project, name: str) -> Sequence[Any]:
     )
 
 
-def stored_keys(project: Project, name: str) -> list[str | None]:
-    """One entry for each cell of the published profile: its key if its result is published, else None."""
+def published_results(project: Project, name: str) -> list[tuple[str, str] | None]:
+    """Key and array digest of every cell of the published profile; None where it is missing or damaged."""
+    from rbmlib.lab.errors import DamagedResult
+
     store = project.store()
-    keys: list[str | None] = []
+    found: list[tuple[str, str] | None] = []
     for cell in published_cells(project, name):
         try:
-            key = store.key(cell)
-        except KeyError:
             # The key holds digests of the cell's inputs; without those nothing can be stored under it.
-            keys.append(None)
-            continue
-        keys.append(key if store.has(key, published=True) else None)
-    return keys
+            key = store.key(cell)
+            found.append((key, store.digest(key)) if store.has(key, published=True) else None)
+        except (DamagedResult, KeyError):
+            found.append(None)
+    return found
 
 
 def missing_results(project: Project, name: str) -> str:
     """One sentence if results of a notebook's own experiment are not published, else an empty string."""
-    keys = stored_keys(project, name)
-    missing = keys.count(None)
-    return f"{missing} of its {len(keys)} results are not published yet" if missing else ""
+    found = published_results(project, name)
+    missing = found.count(None)
+    return f"{missing} of its {len(found)} results are not published yet" if missing else ""
 
 
 def results_digest(project: Project, name: str, code: str) -> str:
     """Digest of keys and arrays of all published results that a notebook reads, and of which are missing."""
-    store = project.store()
-    entries = {
-        experiment: [
-            [key, store.digest(key)] if key is not None else None for key in stored_keys(project, experiment)
-        ]
-        for experiment in experiments_read(project, name, code)
-    }
-    return hashlib.sha256(json.dumps(entries, sort_keys=True).encode()).hexdigest()
+    read = {other: published_results(project, other) for other in experiments_read(project, name, code)}
+    return hashlib.sha256(json.dumps(read, sort_keys=True).encode()).hexdigest()

@@ -191,7 +191,14 @@ def _run(source: NotebookNode, name: str, values: dict[str, Value], folder: Path
 def _clean_kernel(folder: Path) -> Iterator[None]:
     """Let kernel ``python3`` be this very interpreter, without the user's start-up files or random hashes."""
     specification = {
-        "argv": [sys.executable, "-m", "ipykernel_launcher", "--log-level=CRITICAL", "-f", "{connection_file}"],
+        "argv": [
+            sys.executable,
+            "-m",
+            "ipykernel_launcher",
+            "--log-level=CRITICAL",
+            "-f",
+            "{connection_file}",
+        ],
         "display_name": "Python 3",
         "language": "python",
     }

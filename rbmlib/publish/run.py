@@ -67,6 +67,8 @@ def settle(project: Project, name: str, *given: Mapping[str, object], profile: s
     parameters = parameters_of(project, name)
     experiment = project.experiment(name)
     profiles = experiment.PROFILES if experiment is not None else {}
+    if profile is not None and not profiles:
+        raise BadParameter(f"notebook {name!r} computes nothing of its own, so it has no profile {profile!r}")
     if profile is not None and profile not in profiles:
         raise UnknownName(f"profile of notebook {name!r} called", profile, profiles)
     base = bind(parameters, profiles[profile].parameters if profile is not None else {})
@@ -131,9 +133,7 @@ def run(
         raise BadParameter(f"the output folder must be a folder, and {out} is a file")
     fill(project, request.cells, workers=workers, progress=progress)
     say(f"executing {request.name}")
-    record = make_record(project, request.name, request.values, request.profile)
-    # The digest is of the published results, which this notebook does not show.
-    del record["results"]
+    record = make_record(project, request.name, request.values, request.profile, results=False)
     notebook = execute(
         project,
         request.name,
@@ -171,4 +171,4 @@ def fill(
     if cells:
         from rbmlib.lab.sweep import sweep
 
-        sweep(cells, project.store(), workers=workers, publish=publish, progress=progress)
+        sweep(cells, project.store(), workers=workers, publish=publish, progress=None if progress else False)

@@ -1,4 +1,4 @@
-"""A project small enough to execute in seconds: one experiment, one notebook that shows all results, one page."""
+"""A project small enough to execute in seconds: an experiment, its notebook, and one that sums up."""
 
 import itertools
 import textwrap
@@ -23,7 +23,7 @@ kernelspec:
 (sec:counting)=
 # Counting to $n$
 
-Energies follow {eq}`eq:energy` of {cite:t}`smith2020`, as section {ref}`sec:counting` says and {func}`str.join` does.
+Energies follow {eq}`eq:energy` of {cite:t}`smith2020`, as section {ref}`sec:counting` says.
 
 ```{math}
 :label: eq:energy
@@ -103,7 +103,9 @@ PACKAGE = {
 
         PROFILES = {
             "quick": Profile({"n_items": 1, "fields": (1.0,), "label": "plain", "fast": True}, "a blink"),
-            "book": Profile({"n_items": 3, "fields": (1.0, 2.0), "label": "plain", "fast": False}, "two blinks"),
+            "book": Profile(
+                {"n_items": 3, "fields": (1.0, 2.0), "label": "plain", "fast": False}, "two blinks"
+            ),
         }
 
 
@@ -162,7 +164,8 @@ class Workshop:
             "bibtex_bibfiles: [book/references.bib]\n"
         )
         (self.project.root / "book" / "references.bib").write_text(
-            "@article{smith2020, author={Smith, Ann and Li, Bo}, title={On counting}, year={2020}, doi={10.1/x}, journal={J}}"
+            "@article{smith2020, author={Smith, Ann and Li, Bo}, title={On counting}, year={2020}, "
+            "doi={10.1/x}, journal={J}}"
         )
 
     def write_code(self, name: str, text: str) -> None:

@@ -1,0 +1,178 @@
+"""The command: what it prints, what it leaves, and how it says no."""
+
+import json
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+from click.testing import CliRunner, Result
+
+from rbmlib.cli import cli
+from rbmlib.publish.project import Project
+
+
+def call(project: Project | None, *arguments: str) -> Result:
+    return CliRunner().invoke(cli, list(arguments), obj=project, prog_name="rbmlib")
+
+
+def refused(result: Result) -> str:
+    """The one sentence of a refusal."""
+    assert result.exit_code == 2, result.output
+    lines = [line for line in result.output.splitlines() if line]
+    assert len(lines) == 1, result.output
+    assert "Traceback" not in result.output
+    return lines[0]
+
+
+def test_list_shows_parameters_profiles_and_costs(project: Project) -> None:
+    text = call(project, "list").output
+    for piece in ("counting", "-p fields (list[float], default [1.0, 2.0])", "--profile quick", "two blinks"):
+        assert piece in text
+    entries = json.loads(call(project, "list", "--json").output)
+    assert [entry["name"] for entry in entries] == ["counting", "summary"]
+
+
+def test_run_says_where_its_files_are(project: Project, tmp_path: Path) -> None:
+    chosen = tmp_path / "mine.yaml"
+    chosen.write_text("n_items: 2\nfields: [1e-3, 2]\n")
+    out = tmp_path / "there"
+    result = call(
+        project, "run", "counting", "--profile", "quick", "-f", str(chosen), "-p", "n_items", "5",
+        "--out", str(out), "--workers", "1",
+    )  # fmt: skip
+    assert result.exit_code == 0, result.output
+    for path in (out / "counting.ipynb", out / "counting.html"):
+        assert path.is_file()
+        assert str(path) in result.output
+    record = json.loads((out / "counting.ipynb").read_text())["metadata"]["rbmlib"]
+    assert record["parameters"]["n_items"] == 5
+    assert record["parameters"]["fields"] == [1e-3, 2.0]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "pieces"),
+    [
+        (["run", "countin"], ["'countin'", "did you mean 'counting'?", "summary"]),
+        (["run", "counting", "-p", "n_item", "3"], ["'n_item'", "did you mean 'n_items'?", "fields"]),
+        (["run", "counting", "--profile", "bok"], ["'bok'", "did you mean 'book'?", "quick"]),
+        (["run", "counting", "-p", "n_items", "3.5"], ["n_items", "int", "'3.5'"]),
+        (["run", "counting", "-p", "n_items", "-1"], ["n_items must be at least 1, got -1"]),
+        (["run", "counting", "-p", "fields", "nan"], ["fields", "finite", "'nan'"]),
+        (["sweep", "nothing", "--profile", "book"], ["'nothing'", "counting, summary"]),
+        (["sweep", "counting", "--profile", "paper"], ["'paper'", "quick, book"]),
+    ],
+)
+def test_a_wrong_request_gets_one_sentence_and_leaves_nothing(
+    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], pieces: list[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    sentence = refused(call(project, *arguments))
+    for piece in pieces:
+        assert piece in sentence
+    assert not (tmp_path / "rbmlib-output").exists()
+
+
+@pytest.mark.parametrize("content", ["- 1\n", "a: [", "3", "n_items: {a: 1}"])
+def test_a_file_that_holds_no_parameters_is_refused(project: Project, tmp_path: Path, content: str) -> None:
+    chosen = tmp_path / "mine.yaml"
+    chosen.write_text(content)
+    refused(call(project, "run", "counting", "-f", str(chosen)))
+
+
+def test_a_failing_cell_is_shown_and_ends_with_code_one(workshop, tmp_path: Path) -> None:
+    workshop.edit_notebook("summary", "overview.report()", "1 / 0")
+    result = call(workshop.project, "run", "summary", "--out", str(tmp_path / "out"))
+    assert result.exit_code == 1
+    assert result.output.splitlines()[-1].startswith(
+        "Error: notebook 'summary' failed in code cell 1: ZeroDivision"
+    )
+    assert not (tmp_path / "out").exists() or not any((tmp_path / "out").iterdir())
+
+
+def test_sweep_fills_the_published_store(project: Project) -> None:
+    result = call(project, "sweep", "counting", "--profile", "book", "--workers", "1")
+    assert result.exit_code == 0, result.output
+    assert "2 results of counting, profile book, are stored" in result.output
+    assert len(list(project.results.rglob("*.npz"))) == 2
+
+
+@dataclass
+class Claim:
+    id: str
+
+
+@dataclass
+class Verdict:
+    verdict: str
+    value: float | None
+    interval: tuple[float, float] | None
+    seeds: int
+    profile: str
+
+
+def test_the_scorecard_prints_six_fields_a_claim(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    module = ModuleType("rbmlib.experiments.scorecard")
+    module.scorecard = lambda: [
+        (Claim("A1.x"), Verdict("reproduced", 0.12345, (0.1, float("nan")), 10, "book")),
+        (Claim("A2.y"), Verdict("not decided", None, None, 0, "")),
+    ]
+    monkeypatch.setitem(sys.modules, "rbmlib.experiments.scorecard", module)
+    fields = ("id", "verdict", "value", "interval", "seeds", "profile")
+    assert json.loads(call(project, "scorecard", "--json").output) == [
+        dict(zip(fields, ("A1.x", "reproduced", 0.12345, [0.1, None], 10, "book"), strict=True)),
+        dict(zip(fields, ("A2.y", "not decided", None, None, 0, ""), strict=True)),
+    ]
+    head, first, _ = call(project, "scorecard").output.splitlines()
+    assert head.split() == ["id", "verdict", "value", "interval", "seeds", "profile"]
+    assert "0.1235" in first or "0.1234" in first
+
+
+def test_outside_a_clone_the_command_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from rbmlib.publish import project as module
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(module, "__file__", str(tmp_path / "site" / "rbmlib" / "publish" / "project.py"))
+    for arguments in (["list"], ["run", "x"], ["book"], ["scorecard"], ["sweep", "x", "--profile", "book"]):
+        assert f"rbmlib {arguments[0]} needs a clone of the project" in refused(call(None, *arguments))
+
+
+def test_a_missing_package_is_answered_with_its_extra(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "rbmlib.publish.catalogue", None)
+
+    def missing(*_: object) -> None:
+        raise ModuleNotFoundError("No module named 'papermill'", name="papermill.execute")
+
+    catalogue = ModuleType("rbmlib.publish.catalogue")
+    catalogue.catalogue = missing
+    monkeypatch.setitem(sys.modules, "rbmlib.publish.catalogue", catalogue)
+    result = call(project, "list")
+    assert result.exit_code == 1
+    assert "papermill: pip install 'rbmlib[book]'" in result.output
+
+
+def test_help_comes_fast_and_imports_nothing_heavy() -> None:
+    script = (
+        "import sys, rbmlib.cli\n"
+        "try:\n    rbmlib.cli.cli(['--help'], prog_name='rbmlib')\nexcept SystemExit: pass\n"
+        "heavy = {'numpy', 'numba', 'matplotlib', 'xarray', 'tenpy', 'torch', 'papermill', 'jupytext'}\n"
+        "assert not heavy & set(sys.modules), heavy & set(sys.modules)\n"
+    )
+    start = time.perf_counter()
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "rbmlib run tfim_pruning --profile quick" in done.stdout
+    assert time.perf_counter() - start < 10  # a runaway import, not a benchmark
+
+
+def test_the_module_is_the_command() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "rbmlib", "run", "--help"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0
+    assert "--profile" in done.stdout

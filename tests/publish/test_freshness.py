@@ -1,0 +1,110 @@
+"""Which change of source, code or results makes a notebook stale, and which does not."""
+
+import json
+
+import pytest
+
+from rbmlib.lab.sweep import sweep
+from rbmlib.publish.freshness import (
+    code_digest,
+    experiments_read,
+    imports,
+    make_record,
+    notebook_status,
+    published_cells,
+    status,
+)
+from rbmlib.publish.notebook import parameters_of
+from rbmlib.publish.parameters import bind
+from rbmlib.publish.project import Project
+
+
+def publish_results(project: Project) -> None:
+    sweep(published_cells(project, "counting"), project.store(), workers=1, publish=True, progress=False)
+
+
+def pretend_to_execute(project: Project, name: str) -> None:
+    """An executed notebook without its cells, which freshness never looks at."""
+    record = make_record(project, name, bind(parameters_of(project, name)), "book")
+    project.executed_path(name).write_text(json.dumps({"cells": [], "metadata": {"rbmlib": record}}))
+
+
+@pytest.fixture
+def fresh(workshop):
+    publish_results(workshop.project)
+    for name in ("counting", "summary"):
+        pretend_to_execute(workshop.project, name)
+    assert [(entry.name, entry.state) for entry in status(workshop.project)] == [
+        ("counting", "fresh"),
+        ("summary", "fresh"),
+    ]
+    return workshop
+
+
+def test_a_notebook_that_was_never_executed_is_missing(project: Project) -> None:
+    assert [entry.state for entry in status(project)] == ["missing", "missing"]
+
+
+def test_a_changed_source_makes_only_its_notebook_stale(fresh) -> None:
+    fresh.edit_notebook("counting", "The total is", "The sum is")
+    assert notebook_status(fresh.project, "counting").reason == "its source changed"
+    assert notebook_status(fresh.project, "summary").state == "fresh"
+
+
+def test_changed_code_behind_a_figure_makes_a_notebook_stale(fresh) -> None:
+    fresh.edit_code("drawing.py", "width='10'", "width='11'")
+    assert notebook_status(fresh.project, "counting").reason == "the code it calls changed"
+    assert notebook_status(fresh.project, "summary").state == "fresh"
+
+
+def test_code_that_is_not_reached_and_comments_leave_a_notebook_fresh(fresh) -> None:
+    fresh.edit_code("counting.py", "return 1", "return 2")
+    fresh.edit_code("counting.py", "def total(", "# adds up\ndef total(")
+    fresh.edit_code("overview.py", "def report():\n", 'def report():\n    """Say so."""\n')
+    assert {entry.state for entry in status(fresh.project)} == {"fresh"}
+
+
+def test_missing_or_damaged_results_make_their_notebook_and_those_that_sum_up_stale(fresh) -> None:
+    path = sorted(fresh.project.results.rglob("*.npz"))[0]
+    content = path.read_bytes()
+    path.unlink()
+    assert notebook_status(fresh.project, "counting").reason == "1 of its 2 results are not published yet"
+    assert notebook_status(fresh.project, "summary").reason == "the results it shows changed"
+    path.write_bytes(content[:-3] + b"xxx")
+    assert notebook_status(fresh.project, "counting").state == "stale"
+    path.write_bytes(content)
+    assert {entry.state for entry in status(fresh.project)} == {"fresh"}
+
+
+def test_results_in_the_cache_alone_are_not_published(workshop) -> None:
+    sweep(published_cells(workshop.project, "counting"), workshop.project.store(), workers=1, progress=False)
+    pretend_to_execute(workshop.project, "counting")
+    assert "not published" in notebook_status(workshop.project, "counting").reason
+
+
+def test_an_executed_notebook_without_a_record_is_stale(fresh) -> None:
+    for content in ("", "{}", '{"metadata": {"rbmlib": 3}}'):
+        fresh.project.executed_path("summary").write_text(content)
+        assert notebook_status(fresh.project, "summary").state == "stale"
+
+
+def test_a_notebook_reads_its_own_experiment_and_those_it_imports(workshop) -> None:
+    project, package = workshop.project, workshop.package
+    assert experiments_read(project, "counting", "") == ["counting"]
+    assert experiments_read(project, "other", "import numpy") == []
+    assert experiments_read(project, "other", f"from {package} import counting") == ["counting"]
+    assert experiments_read(project, "other", f"from {package}.counting import total") == ["counting"]
+    # What is no experiment may read any of them.
+    assert experiments_read(project, "other", f"import {package}.overview as o") == ["counting"]
+    assert experiments_read(project, "other", f"import {package}_more") == []
+
+
+def test_imports_are_found_wherever_they_stand() -> None:
+    code = "import a.b as c\ndef f():\n    from d import e, g\n"
+    assert imports(code) == [("a.b", ""), ("d", "e"), ("d", "g")]
+
+
+def test_the_digest_of_code_depends_on_what_is_used_not_on_its_layout() -> None:
+    one = code_digest("from rbmlib.publish import page\nx = 1\n")
+    assert one == code_digest("from rbmlib.publish import page\n\n# one\nx   =  1\n")
+    assert one != code_digest("x = 2\n")
