@@ -94,11 +94,11 @@ def scorecard(profile: str = "book", store: Store | None = None) -> list[Entry]:
         if given != Counter(announced):
             wrong = sorted((given - Counter(announced)) + (Counter(announced) - given))
             raise ValueError(
-                f"{study.claims.__name__} must give one verdict for each id in CLAIMS; see {wrong}."
+                f"{study.claims.__name__} must give one verdict for each id in CLAIMS; see {wrong}"
             )
         if foreign := sorted((set(given) & set(settled)) | (set(given) - {claim.id for claim in claims})):
             raise ValueError(
-                f"{study.claims.__name__} settles claims that are unknown or not its own: {foreign}."
+                f"{study.claims.__name__} settles claims that are unknown or not its own: {foreign}"
             )
         settled |= {verdict.id: verdict for verdict in verdicts}
     return [(claim, settled.get(claim.id) or _undecided(claim.id, profile, NOT_RUN)) for claim in claims]
