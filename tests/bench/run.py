@@ -1,8 +1,9 @@
 """Times rbmlib beside its peers: ``python tests/bench/run.py FILE [ROW ...]``.
 
-Both sides of a row do the same work on the same input, on one thread of one core, and take turns in one run; a row holds the
-medians. Where both compute a number, the numbers are compared before anything is timed. Without rows named, all are timed and FILE is
-written; else they are only printed. The peers are installed by ``make bench`` into an environment of their own.
+Both sides of a row do the same work on the same input, on one thread of one core, and take turns in one run; a row
+holds the medians. Where both compute a number, the numbers are compared before anything is timed. Without rows named,
+all are timed and FILE is written; else they are only printed. `make bench` installs the peers, into an environment of
+their own.
 """
 
 import os
