@@ -24,6 +24,8 @@ from rbmlib.publish.project import Project
 
 #: The profile whose results the published pages show.
 PUBLISHED_PROFILE = "book"
+#: Data files in the package, such as the catalogue of claims; which code reads which cannot be seen from outside.
+DATA_SUFFIXES = {".css", ".html", ".js", ".json", ".mplstyle", ".toml"}
 #: Parts of the package that move and keep results, and so leave no trace in what a page says.
 MACHINERY = (
     "rbmlib.cli",
@@ -126,7 +128,7 @@ def make_record(
 
 
 def code_digest(code: str, packages: Sequence[str] = ("rbmlib",)) -> str:
-    """Digest of all definitions that a notebook's code reaches, figures included.
+    """Digest of all definitions that a notebook's code reaches, figures included, and of the packages' data files.
 
     Parameters
     ----------
@@ -158,7 +160,16 @@ def code_digest(code: str, packages: Sequence[str] = ("rbmlib",)) -> str:
         path = Path(folder, "notebook_code.py")
         path.write_text(ast.unparse(ast.Module([*at_top, page], [])), encoding="utf-8")
         roots = {package: _package_folder(package) for package in packages} | {path.stem: path}
-        return source_fingerprint(path.stem, page.name, roots, excluded=(), neutral=MACHINERY)
+        total = hashlib.sha256(
+            source_fingerprint(path.stem, page.name, roots, excluded=(), neutral=MACHINERY).encode()
+        )
+    for package in packages:
+        folder = _package_folder(package)
+        for data in sorted(file for file in folder.rglob("*") if file.suffix in DATA_SUFFIXES):
+            total.update(
+                f"{package}/{data.relative_to(folder).as_posix()}\n{data.read_text('utf-8')}\0".encode()
+            )
+    return total.hexdigest()
 
 
 def packages_of(project: Project) -> list[str]:

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from rbmlib.publish.errors import BadParameter, UnknownName
-from rbmlib.publish.freshness import PUBLISHED_PROFILE, make_record
-from rbmlib.publish.notebook import execute, parameters_of
+from rbmlib.publish.freshness import PUBLISHED_PROFILE, experiments_read, make_record
+from rbmlib.publish.notebook import code_of, execute, parameters_of, read_source
 from rbmlib.publish.page import write_page
-from rbmlib.publish.parameters import LABEL, Value, bind, without_label
+from rbmlib.publish.parameters import LABEL, Parameter, Value, bind, without_label
 from rbmlib.publish.project import Project
 
 
@@ -66,12 +66,12 @@ def settle(project: Project, name: str, *given: Mapping[str, object], profile: s
     """
     parameters = parameters_of(project, name)
     experiment = project.experiment(name)
-    profiles = experiment.PROFILES if experiment is not None else {}
+    profiles = _profiles(project, name, parameters)
     if profile is not None and not profiles:
         raise BadParameter(f"notebook {name!r} computes nothing of its own, so it has no profile {profile!r}")
     if profile is not None and profile not in profiles:
         raise UnknownName(f"profile of notebook {name!r} called", profile, profiles)
-    base = bind(parameters, profiles[profile].parameters if profile is not None else {})
+    base = bind(parameters, profiles[profile] if profile is not None else {})
     values = bind(parameters, without_label(base), *given)
     modified = values != base
     if LABEL in parameters:
@@ -84,6 +84,23 @@ def settle(project: Project, name: str, *given: Mapping[str, object], profile: s
         except (ValueError, TypeError) as error:
             raise BadParameter(f"notebook {name!r} does not accept these parameters: {error}") from error
     return Request(name, profile or PUBLISHED_PROFILE, values, changed, modified, cells)
+
+
+def _profiles(
+    project: Project, name: str, parameters: Mapping[str, Parameter]
+) -> dict[str, Mapping[str, object]]:
+    """The parameters that each profile sets.
+
+    A notebook that only reads results has the profiles of the experiments it reads; they choose whose results.
+    """
+    experiment = project.experiment(name)
+    if experiment is not None:
+        return {key: profile.parameters for key, profile in experiment.PROFILES.items()}
+    if LABEL not in parameters:
+        return {}
+    others = experiments_read(project, name, code_of(read_source(project.source(name))))
+    modules = [module for module in map(project.experiment, others) if module is not None]
+    return {key: {} for module in modules for key in module.PROFILES}
 
 
 def run(

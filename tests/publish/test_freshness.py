@@ -64,6 +64,11 @@ def test_code_that_is_not_reached_and_comments_leave_a_notebook_fresh(fresh) -> 
     assert {entry.state for entry in status(fresh.project)} == {"fresh"}
 
 
+def test_a_changed_data_file_of_the_package_makes_notebooks_stale(fresh) -> None:
+    fresh.write_code("words.toml", "a = 1")
+    assert notebook_status(fresh.project, "summary").reason == "the code it calls changed"
+
+
 def test_missing_or_damaged_results_make_their_notebook_and_those_that_sum_up_stale(fresh) -> None:
     path = sorted(fresh.project.results.rglob("*.npz"))[0]
     content = path.read_bytes()

@@ -51,6 +51,15 @@ def test_an_unknown_profile_is_answered_with_the_valid_ones(project) -> None:
         settle(project, "summary", profile="quick")
 
 
+def test_a_notebook_that_sums_up_has_the_profiles_of_what_it_reads(workshop) -> None:
+    cell = '```{code-cell} ipython3\n:tags: [parameters]\n\nprofile: str = "book"\n```\n\n'
+    workshop.edit_notebook("summary", "# Summary\n\n", f"# Summary\n\n{cell}")
+    request = settle(workshop.project, "summary", profile="quick")
+    assert (request.changed, list(request.cells)) == ({"profile": "quick"}, [])
+    with pytest.raises(UnknownName, match="quick, book"):
+        settle(workshop.project, "summary", profile="paper")
+
+
 def test_a_run_leaves_notebook_and_page_and_touches_nothing_published(project, tmp_path: Path) -> None:
     before = files(project.root)
     request = settle(project, "counting", {"fields": "4"}, profile="quick")
