@@ -49,7 +49,7 @@ def empirical_distribution(samples: ArrayLike) -> NDArray[np.float64]:
         raise ValueError("samples must hold at least one configuration.")
     if n_spins > MAX_ENUMERATED_SPINS:
         raise ValueError(
-            f"samples must have at most {MAX_ENUMERATED_SPINS} spins to be counted over all configurations, not "
+            f"samples must have at most {MAX_ENUMERATED_SPINS} spins to be counted over all states, not "
             f"{n_spins}; compare observables instead."
         )
     return np.bincount(encode(states), minlength=2**n_spins) / n_samples

@@ -2,8 +2,7 @@ r"""Physical observables of a distribution over spin configurations, exactly by 
 
 A distribution p stands for the state with the amplitudes :math:`\sqrt{p(v)}`: the sign
 :math:`(-1)^{n_\downarrow}` of the ground state of Golubeva & Melko's eq. 1 is removed, so that the energy is
-that of
-:math:`-\sum \sigma^z_i \sigma^z_{i+1} - h \sum \sigma^x_i`, the mean under p of the local energy
+that of :math:`-\sum \sigma^z_i \sigma^z_{i+1} - h \sum \sigma^x_i`, the mean under p of the local energy
 
 .. math:: E_{loc}(v) = -\sum_i \sigma_i \sigma_{i+1} - h \sum_i \sqrt{p(v^i) / p(v)},
 
@@ -233,7 +232,7 @@ def exact_correlation(probabilities: ArrayLike) -> NDArray[np.float64]:
     Returns
     -------
     numpy.ndarray, shape (n_spins // 2 + 1,)
-        C(d) = <s_c s_(c+d)> - <s_c> <s_(c+d)> (Golubeva & Melko, eq. 7), c =
+        C(d) = <s_c s_(c+d)> - <s_c> <s_(c+d)> (Golubeva & Melko, eq. 7), where c is
         :func:`rbmlib.quantum.center_site`.
     """
     return _exact_correlation(*check_probabilities(probabilities))
@@ -295,7 +294,7 @@ def occurrence_ratio(samples: ArrayLike, *, min_count: int) -> OccurrenceRatio:
     if (up_counts[frequent] == 0).any():
         return OccurrenceRatio(np.inf, np.inf, n_pairs)
     ratios = down_counts[frequent] / up_counts[frequent]
-    return OccurrenceRatio(float(ratios.mean()), float(ratios.std()), n_pairs)
+    return OccurrenceRatio(*sample_measures.mean_and_deviation(ratios), n_pairs)
 
 
 def check_probabilities(

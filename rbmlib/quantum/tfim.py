@@ -121,6 +121,8 @@ def _dmrg(n_spins: int, field: float, chi_max: int, svd_min: float) -> MatrixPro
             "max_sweeps": 40,
             "max_E_err": 1e-13,
             "max_S_err": 1e-8,
+            # Too small a bond dimension is told by the energy, in ground_state's own words.
+            "max_trunc_err": None,
             "lanczos_params": {"N_max": 6, "N_min": 2},
             "trunc_params": {"chi_max": chi_max, "svd_min": svd_min},
         }
