@@ -1,5 +1,6 @@
 """The set-up: what is installed, at which versions, by which commands."""
 
+import ast
 import importlib.metadata
 import json
 import os
@@ -92,6 +93,23 @@ def test_nothing_but_the_torch_extra_brings_torch() -> None:
     names = {name for name, _ in reached}
     assert {"numpy", "jupyter-book", "distributed", "pytest"} <= names
     assert not names & {"torch", "torchvision"}
+
+
+def test_everything_that_the_package_imports_is_required_by_name() -> None:
+    homes = importlib.metadata.packages_distributions()
+    required = {canonicalize_name(requirement.name) for requirement in every_requirement()}
+    required.add("llvmlite")  # numba's partner, whose version numba decides
+    for path in (*ROOT.glob("rbmlib/**/*.py"), *ROOT.glob("book/**/*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            modules: list[str] = []
+            if isinstance(node, ast.Import):
+                modules = [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+                modules = [node.module]
+            for top in (
+                {module.partition(".")[0] for module in modules} - sys.stdlib_module_names - {"rbmlib"}
+            ):
+                assert required & {canonicalize_name(home) for home in homes[top]}, f"{path.name}: {top}"
 
 
 def test_conda_and_binder_install_what_make_book_installs() -> None:
