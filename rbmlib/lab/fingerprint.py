@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -62,7 +63,8 @@ class _Closure:
         base = self._roots[root].joinpath(*rest)
         module_file = base.parent / f"{base.name}.py"
         for path, is_package in ((base / "__init__.py", True), (module_file, False), (base, False)):
-            if path.suffix == ".py" and path.is_file():
+            # Listed, not only found: some file systems find rbm.py under the name RBM.py.
+            if path.suffix == ".py" and path.is_file() and path.name in os.listdir(path.parent):
                 try:
                     return parse_module(name, path.read_text(encoding="utf-8"), is_package)
                 except SyntaxError as error:
@@ -99,8 +101,10 @@ class _Closure:
         elif not self.name(module, chain):
             if self.module(f"{name}.{chain[0]}") is not None:
                 self.attribute(f"{name}.{chain[0]}", chain[1:])
+            elif "__getattr__" in module.bindings:
+                self.name(module, ("__getattr__",))
             elif not (chain[0].startswith("__") and chain[0].endswith("__")):
-                self.whole(module)  # made at run time, by a __getattr__ say: anything in it may matter
+                self.whole(module)  # made at run time: anything in it may matter
 
     def name(self, module: ModuleSource, chain: tuple[str, ...]) -> bool:
         """Follow a dotted name looked up in a module; say whether the module binds it."""
@@ -110,7 +114,7 @@ class _Closure:
                 self.reach(module, index)
         for target in module.imports.get(head, ()):
             self.touch(module)
-            self.imported(target, chain[1:])
+            self.imported(module, target, chain[1:])
         if head in module.bindings or head in module.imports:
             return True
         return any(
@@ -119,8 +123,13 @@ class _Closure:
             if star is not None and self._admits(star.name)
         )
 
-    def imported(self, target: Import, rest: tuple[str, ...]) -> None:
+    def imported(self, of: ModuleSource, target: Import, rest: tuple[str, ...]) -> None:
         """Follow what an import bound."""
+        submodule = f"{target.module}.{target.attribute}"
+        if target.attribute is not None and target.module == of.name and self.module(submodule) is not None:
+            # A package that imports its own part, `from . import part`: the name stands for the submodule.
+            self.attribute(submodule, rest)
+            return
         self.attribute(target.module, rest if target.attribute is None else (target.attribute, *rest))
 
     def whole(self, module: ModuleSource) -> None:
@@ -133,7 +142,7 @@ class _Closure:
             self.reach(module, index)
         for targets in module.imports.values():
             for target in targets:
-                self.imported(target, ())
+                self.imported(module, target, ())
         for star in module.stars:
             self.attribute(star, ())
 
@@ -169,7 +178,7 @@ class _Closure:
             for chain in sorted(statement.chains):
                 self.name(module, chain)
             for target, loaded in statement.imports:
-                self.imported(target if target.attribute not in (None, "*") else Import(loaded), ())
+                self.imported(module, target if target.attribute not in (None, "*") else Import(loaded), ())
 
     def digest(self) -> str:
         """Hash of all that was reached."""

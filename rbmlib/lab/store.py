@@ -164,7 +164,7 @@ class Store:
         try:
             with os.scandir(root) as found:
                 return sorted(Path(item.path) for item in found if item.is_dir())
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return []
 
     def _find(self, key: str, published: bool, suffix: str = "") -> Path | None:
