@@ -16,11 +16,13 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from rbmlib.lab import container, store as store_module
+from rbmlib.lab import container
+from rbmlib.lab import store as store_module
 from rbmlib.lab.cell import Cell
 from rbmlib.lab.errors import (
     ConflictingResult,
     DamagedResult,
+    LabError,
     ResultNotFound,
     StoreNotWritable,
 )
@@ -261,7 +263,7 @@ def test_concurrent_writers_of_one_key_leave_one_whole_file(store):
     def write():
         try:
             Store(store.published, store.cache).save(KEY, dataset(), ORIGIN)
-        except Exception as error:
+        except (LabError, OSError) as error:
             errors.append(error)
 
     threads = [threading.Thread(target=write) for _ in range(16)]

@@ -15,7 +15,8 @@ import numpy as np
 import pytest
 from filelock import FileLock
 
-from rbmlib.lab import progress as progress_module, store as store_module
+from rbmlib.lab import progress as progress_module
+from rbmlib.lab import store as store_module
 from rbmlib.lab.cell import Cell
 from rbmlib.lab.errors import StoreNotWritable, SweepFailed
 from rbmlib.lab.store import Store
