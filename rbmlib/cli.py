@@ -65,9 +65,7 @@ def _foreseen(error: Exception) -> bool:
 
 
 def _failure(message: str, exit_code: int) -> click.ClickException:
-    failure = click.ClickException(message)
-    failure.exit_code = exit_code
-    return failure
+    return type("Failure", (click.ClickException,), {"exit_code": exit_code})(message)
 
 
 def _project(ctx: click.Context) -> Project:

@@ -164,10 +164,10 @@ def code_digest(code: str, packages: Sequence[str] = ("rbmlib",)) -> str:
             source_fingerprint(path.stem, page.name, roots, excluded=(), neutral=MACHINERY).encode()
         )
     for package in packages:
-        folder = _package_folder(package)
-        for data in sorted(file for file in folder.rglob("*") if file.suffix in DATA_SUFFIXES):
+        top = _package_folder(package)
+        for data in sorted(file for file in top.rglob("*") if file.suffix in DATA_SUFFIXES):
             total.update(
-                f"{package}/{data.relative_to(folder).as_posix()}\n{data.read_text('utf-8')}\0".encode()
+                f"{package}/{data.relative_to(top).as_posix()}\n{data.read_text('utf-8')}\0".encode()
             )
     return total.hexdigest()
 

@@ -23,7 +23,7 @@ from rbmlib.publish.mathjax import mathjax_script
 from rbmlib.publish.notebook import title_of, write_whole
 from rbmlib.publish.project import Project
 
-EXTENSIONS = ["amsmath", "colon_fence", "deflist", "dollarmath", "attrs_inline", "substitution"]
+EXTENSIONS = ["amsmath", "colon_fence", "deflist", "dollarmath", "linkify", "substitution", "tasklist"]
 #: MathJax in one piece: no menu and no assistive layer, because those load further files on demand.
 MATHJAX_SETTINGS = """
 window.MathJax = {

@@ -78,7 +78,7 @@ class Parameter:
             item = self._read(item.strip(), kind, given)
         if kind == "float" and isinstance(item, int) and not isinstance(item, bool):
             item = float(item)
-        if type(item) is not type_of[kind]:
+        if type(item) is not type_of[kind] or not isinstance(item, int | float):
             raise self._wrong(given)
         if isinstance(item, float) and not math.isfinite(item):
             raise BadParameter(f"parameter {self.name} must be finite ({self.type}), got {given!r}")
