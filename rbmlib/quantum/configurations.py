@@ -64,8 +64,10 @@ def decode(codes: ArrayLike, n_spins: int) -> NDArray[np.uint8]:
         raise ValueError(
             f"codes must lie in [0, 2**{n_spins}), but range from {array.min()} to {array.max()}."
         )
-    sites = np.arange(n_spins, dtype=np.int64)
-    return ((array.astype(np.int64)[:, None] >> sites) & 1).astype(np.uint8)
+    states = np.empty((array.size, n_spins), np.uint8)
+    for site in range(n_spins):
+        states[:, site] = (array >> site) & 1
+    return states
 
 
 def all_states(n_spins: int) -> NDArray[np.uint8]:

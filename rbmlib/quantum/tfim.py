@@ -132,6 +132,8 @@ def _dmrg(n_spins: int, field: float, chi_max: int, svd_min: float) -> MatrixPro
         # of our reach.
         for section in (engine.options, engine.options["lanczos_params"], engine.options["trunc_params"]):
             section.touch(*section.keys())
+        # DMRG ends in a mixed form, from which tensors would be converted by dividing by tiny singular values.
+        psi.canonical_form()
         return MatrixProductState(tuple(_dense_tensors(psi)), float(energy))
 
 

@@ -89,7 +89,18 @@ def test_the_correlation_from_the_centre_is_a_row_of_the_matrix(n_spins):
 
 @pytest.mark.parametrize(
     ("n_spins", "field"),
-    [(2, 0.5), (2, 2.0), (3, 1.0), (4, 1e-3), (10, 0.5), (10, 1.0), (10, 2.0), (9, 0.1), (18, 1.0)],
+    [
+        (2, 0.5),
+        (2, 2.0),
+        (3, 1.0),
+        (4, 1e-3),
+        (10, 0.5),
+        (10, 1.0),
+        (10, 2.0),
+        (9, 0.1),
+        (12, 50.0),
+        (18, 1.0),
+    ],
 )
 def test_dmrg_agrees_with_exact_diagonalisation(chain, n_spins, field):
     state = chain(n_spins, field)
@@ -105,6 +116,15 @@ def test_a_weak_field_leaves_the_symmetric_state(chain):
     amplitudes = state.amplitudes()
     assert np.abs(amplitudes - amplitudes[::-1]).max() < 1e-12
     assert amplitudes[0] == pytest.approx(math.sqrt(0.5), abs=0.01)
+
+
+@pytest.mark.parametrize(("n_spins", "field"), [(2, 1e-12), (2, 1e9), (12, 1e-12), (12, 1e9)])
+def test_extreme_fields_converge_too(chain, n_spins, field):
+    state = chain(n_spins, field)
+    assert state.energy == pytest.approx(free_fermions.ground_state_energy(n_spins, field), rel=1e-12)
+    magnetization = 2.0 * all_states(n_spins).mean(axis=1) - 1.0
+    mean_square = state.probabilities() @ magnetization**2
+    assert mean_square == pytest.approx(1.0 if field < 1 else 1.0 / n_spins, abs=1e-6)
 
 
 @pytest.mark.slow

@@ -1,6 +1,8 @@
 """Observables and errors against plain enumeration, from probabilities and from samples."""
 
 import math
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -211,6 +213,25 @@ def test_the_occurrence_ratio_of_a_symmetric_state_is_about_one_at_any_length(ch
     assert abs(ratio.mean - 1.0) < 5 * ratio.std / math.sqrt(ratio.n_pairs) + 0.02
     long = np.repeat([[0] * 70, [1] * 70], [10, 20], axis=0)
     assert occurrence_ratio(long, min_count=1) == (0.5, 0.0, 1)
+
+
+def test_a_hundred_thousand_samples_of_a_hundred_spins_stay_under_a_gibibyte():
+    script = """
+import resource
+import numpy as np
+from rbmlib.quantum import MatrixProductState, occurrence_ratio, sampled_observables
+rng = np.random.default_rng(0)
+bonds = [min(2**i, 2 ** (100 - i), 16) for i in range(101)]
+turns = [np.linalg.qr(rng.normal(size=(2 * b, a)))[0].T for a, b in zip(bonds, bonds[1:])]
+state = MatrixProductState(tuple(turn.reshape(len(turn), 2, -1) for turn in turns))
+samples = state.sample(100_000, 1)
+sampled_observables(samples, lambda v: v @ np.linspace(-1.0, 1.0, 100), 1.0)
+occurrence_ratio(samples, min_count=1)
+state.log_probability(samples)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert int(done.stdout) * 1024 < 2**30
 
 
 UNIFORM = np.full(8, 0.125)
