@@ -7,8 +7,8 @@ background is transparent. In plain Jupyter the same output follows the Jupyter 
 Several figures given together are panels: they stand side by side where there is room and one below the other
 on a phone, so a two-panel figure is best made of two figures half a column wide.
 
-The bytes are a function of the figure: coordinates are rounded to a hundredth of a point, ids are derived from
-the content, dates are left out.
+The bytes are a function of the figure: coordinates are rounded to a hundredth of a point, ids are derived
+from the content, dates are left out.
 
 **Number, caption and cross-reference.** The caption belongs to the notebook cell, in its ``mystnb`` metadata;
 it is Markdown and may hold mathematics, citations and glued numbers::
@@ -26,8 +26,11 @@ it is Markdown and may hold mathematics, citations and glued numbers::
     inline_svg(draw(results), title="Errors against pruning", description="What a reader who cannot see ...")
     ```
 
-In the prose, ``{numref}`fig-tfim-pruning` `` gives "Fig. 1" with a link. A slider takes its caption in the same
-way. A cell makes one figure, and prints nothing else.
+and the prose refers to it by number, with a link to it::
+
+    What to look for in {numref}`fig-tfim-pruning` is ...
+
+A slider takes its caption in the same way. A cell makes one figure, and prints nothing else.
 """
 
 from __future__ import annotations
@@ -40,9 +43,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from xml.etree import ElementTree
 
-import matplotlib
 from matplotlib.figure import Figure
 
+from rbmlib.figures import style
 from rbmlib.figures.style import COLUMN_WIDTH, PIXELS_PER_INCH
 
 _SVG = "{http://www.w3.org/2000/svg}"
@@ -50,6 +53,7 @@ _XLINK_HREF = "{http://www.w3.org/1999/xlink}href"
 _NUMBER = re.compile(r"-?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
 _GEOMETRY = frozenset({"d", "points", "x", "y", "x1", "x2", "y1", "y2", "cx", "cy", "r", "width", "height"})
 _PAGE_COLOR = "var(--pst-color-background, var(--jp-layout-color0, Canvas))"
+_PHONE_WIDTH = 320
 # matplotlib sets these for every element of its document through a style sheet; in a page that rule
 # would reach every other element as well.
 _DEFAULTS = "fill:currentColor;stroke-linejoin:round;stroke-linecap:butt"
@@ -94,13 +98,7 @@ class Drawing:
     height: float
 
 
-def inline_svg(
-    figures: Figure | Sequence[Figure],
-    *,
-    title: str,
-    description: str,
-    min_width: int | None = None,
-) -> InlineHTML:
+def inline_svg(figures: Figure | Sequence[Figure], *, title: str, description: str) -> InlineHTML:
     """Turn a figure, or several panels, into inline SVG that follows the colours of the page.
 
     Parameters
@@ -111,9 +109,6 @@ def inline_svg(
         What the figure is, in a phrase: the name that a screen reader announces.
     description : str
         What the figure shows, in a sentence or two, for a reader who cannot see it.
-    min_width : int, optional
-        Narrowest width in pixels to which a panel may shrink before the next one moves below it. Default:
-        three quarters of the panel's own width, at most 330, which fits a phone.
 
     Returns
     -------
@@ -129,21 +124,9 @@ def inline_svg(
     require_words(panels, title, description)
     drawings = [draw(panel) for panel in panels]
     prefix = content_prefix(drawings, title, description)
-    parts = []
-    for drawing in drawings:
-        natural = round(drawing.width / 72 * PIXELS_PER_INCH)
-        narrowest = min(round(0.75 * natural), 330) if min_width is None else min(min_width, natural)
-        parts.append(
-            f'<div style="flex:1 1 {narrowest}px;min-width:min(100%,{narrowest}px);max-width:{natural}px">'
-            f"{svg(drawing, prefix)}</div>"
-        )
-    box = (
-        "display:flex;flex-wrap:wrap;gap:0.5rem;justify-content:center;overflow-x:auto;"
-        f"max-width:{round(COLUMN_WIDTH * PIXELS_PER_INCH)}px;margin:0 auto"
-    )
     fragment = (
         f'<div class="rbm-figure" role="img" aria-label="{html.escape(title)}" '
-        f'aria-describedby="{prefix}text" style="{box}">{definitions(drawings, prefix)}{"".join(parts)}'
+        f'aria-describedby="{prefix}text">{definitions(drawings, prefix)}{row(drawings, prefix)}'
         f'<span id="{prefix}text" hidden>{html.escape(description)}</span></div>'
     )
     return InlineHTML(fragment, f"{title}. {description}")
@@ -163,7 +146,8 @@ def require_words(frames: Sequence[Figure], title: str, description: str) -> Non
 def draw(figure: Figure) -> Drawing:
     """Draw a figure as cleaned SVG elements: page colours, rounded numbers, only the ids in use."""
     buffer = io.BytesIO()
-    with matplotlib.rc_context({"svg.hashsalt": "rbmlib", "svg.fonttype": "path"}):
+    # Ticks and their labels are made only now, and take their look from the settings in force.
+    with style.context():
         nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
         figure.savefig(buffer, format="svg", transparent=True, metadata=nothing)
     root = ElementTree.fromstring(buffer.getvalue())
@@ -193,10 +177,12 @@ def _clean(parent: ElementTree.Element, used: set[str], defined: dict[str, Eleme
         if node.tag == "defs":
             parent.remove(node)
             defined.update((child.attrib["id"], child) for child in node)
-        elif node.tag == "g" and not len(node):
+        elif (node.tag == "g" and not len(node)) or _is_invisible(node):
             parent.remove(node)
-        elif "fill:none" in node.get("style", "") and "opacity:0" in node.get("style", "").split(";"):
-            parent.remove(node)
+
+
+def _is_invisible(node: ElementTree.Element) -> bool:
+    return {"fill:none", "opacity:0"} <= set(node.get("style", "").split(";"))
 
 
 def _attribute(name: str, value: str) -> str:
@@ -269,12 +255,25 @@ def definitions(drawings: Sequence[Drawing], prefix: str) -> str:
     return f'<svg aria-hidden="true" style="position:absolute;width:0;height:0"><defs>{content}</defs></svg>'
 
 
-def svg(drawing: Drawing, prefix: str) -> str:
-    """Return one drawing as an SVG element that fills the width it is given."""
-    content = "".join(_markup(element, prefix) for element in drawing.body)
+def row(drawings: Sequence[Drawing], prefix: str) -> str:
+    """Return panels side by side, the next one below the last where a line is full.
+
+    A panel shrinks to three quarters of its size, or to the width of a phone, before it moves to a new line.
+    """
+    panels = []
+    for drawing in drawings:
+        size = f"0 0 {drawing.width:g} {drawing.height:g}"
+        full = round(drawing.width / 72 * PIXELS_PER_INCH)
+        least = min(round(0.75 * full), _PHONE_WIDTH)
+        content = "".join(_markup(element, prefix) for element in drawing.body)
+        panels.append(
+            f'<svg aria-hidden="true" viewBox="{size}" style="flex:1 1 {least}px;min-width:0;'
+            f'max-width:{full}px;height:auto;background:none;{_DEFAULTS}">{content}</svg>'
+        )
+    column = round(COLUMN_WIDTH * PIXELS_PER_INCH)
     return (
-        f'<svg aria-hidden="true" viewBox="0 0 {drawing.width:g} {drawing.height:g}" '
-        f'style="display:block;width:100%;height:auto;background:none;{_DEFAULTS}">{content}</svg>'
+        '<div style="display:flex;flex-wrap:wrap;justify-content:center;align-items:flex-start;'
+        f'max-width:{column}px;margin:0 auto">{"".join(panels)}</div>'
     )
 
 

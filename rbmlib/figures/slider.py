@@ -19,10 +19,10 @@ from rbmlib.figures.inline_svg import (
     definitions,
     draw,
     require_words,
+    row,
     share_repeated,
-    svg,
 )
-from rbmlib.figures.style import PIXELS_PER_INCH
+from rbmlib.figures.style import COLORS, COLUMN_WIDTH, PIXELS_PER_INCH
 
 _SCRIPT = """
 document.querySelectorAll(".rbm-slider:not([data-ready])").forEach((box) => {
@@ -43,7 +43,7 @@ document.querySelectorAll(".rbm-slider:not([data-ready])").forEach((box) => {
 
 
 def slider(
-    frames: Sequence[Figure],
+    frames: Sequence[Figure | Sequence[Figure]],
     labels: Sequence[str],
     *,
     name: str,
@@ -57,8 +57,9 @@ def slider(
 
     Parameters
     ----------
-    frames : sequence of matplotlib.figure.Figure
-        One figure for each position of the slider, all of one size.
+    frames : sequence of matplotlib.figure.Figure, or of sequences of them
+        What each position of the slider shows: a figure, or panels that stand side by side, one below the
+        other on a phone. All frames have the same number and sizes of panels.
     labels : sequence of str
         What each frame shows, short: "28 % removed".
     name : str
@@ -84,24 +85,24 @@ def slider(
         raise ValueError(f"labels must name each of the {len(frames)} frames; got {len(labels)} labels")
     if not 0 <= start < len(frames):
         raise ValueError(f"start must be the index of a frame, 0 to {len(frames) - 1}; got {start}")
-    drawings = [draw(frame) for frame in frames]
-    sizes = {(drawing.width, drawing.height) for drawing in drawings}
+    rows = [[draw(panel) for panel in ([frame] if isinstance(frame, Figure) else frame)] for frame in frames]
+    sizes = {tuple((drawing.width, drawing.height) for drawing in drawings) for drawings in rows}
     if len(sizes) > 1:
-        raise ValueError(f"frames must all have one size; got {len(sizes)} different sizes")
-    prefix = content_prefix(drawings, title, description, name, *labels)
-    share_repeated(drawings)
-    pictures = "".join(
-        f'<div data-label="{html.escape(label)}"{"" if index == start else " hidden"}>'
-        f"{svg(drawing, prefix)}</div>"
-        for index, (drawing, label) in enumerate(zip(drawings, labels, strict=True))
-    )
-    natural = round(drawings[0].width / 72 * PIXELS_PER_INCH)
+        raise ValueError(f"frames must all have panels of the same sizes; got {len(sizes)} different layouts")
+    every = [drawing for drawings in rows for drawing in drawings]
+    prefix = content_prefix(every, title, description, name, *labels)
+    share_repeated(every)
+    pictures = ""
+    for index, (drawings, label) in enumerate(zip(rows, labels, strict=True)):
+        hidden = "" if index == start else " hidden"
+        pictures += f'<div data-label="{html.escape(label)}"{hidden}>{row(drawings, prefix)}</div>'
+    column = round(COLUMN_WIDTH * PIXELS_PER_INCH)
     control = (
         '<label style="display:none;grid-template-columns:auto 1fr auto;gap:0 0.75rem;align-items:center;'
         'margin:0.25rem 0.5rem">'
         f"<span>{html.escape(name)}</span>"
         f'<input type="range" min="0" max="{len(frames) - 1}" step="1" value="{start}" '
-        'style="width:100%;min-width:0;height:2rem;accent-color:currentColor;touch-action:manipulation">'
+        f'style="width:100%;min-width:0;height:2rem;accent-color:{COLORS["blue"]};touch-action:manipulation">'
         # The widest label keeps the slider from changing its length while it moves.
         f'<output style="min-width:{max(map(len, labels))}ch;text-align:right">'
         f"{html.escape(labels[start])}</output>"
@@ -109,8 +110,8 @@ def slider(
     )
     fragment = (
         f'<div class="rbm-figure rbm-slider" role="group" aria-label="{html.escape(title)}" '
-        f'aria-describedby="{prefix}text" style="max-width:{natural}px;margin:0 auto">'
-        f"{definitions(drawings, prefix)}{pictures}{control}"
+        f'aria-describedby="{prefix}text" style="max-width:{column}px;margin:0 auto">'
+        f"{definitions(every, prefix)}{pictures}{control}"
         f'<span id="{prefix}text" hidden>{html.escape(description)}</span></div>'
         f"<script>{_SCRIPT}</script>"
     )

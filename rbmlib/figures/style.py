@@ -143,8 +143,7 @@ def figure(
 def ramp(n_steps: int) -> list[str]:
     """Return colours for an ordered series, from blue (first) to orange (last).
 
-    Unlike a sequential colour map it stays at mid luminance, so that neither end is lost on a white or a black
-    page.
+    Unlike a sequential colour map it stays at mid luminance: neither end is lost on a white or a black page.
 
     Parameters
     ----------
@@ -230,7 +229,14 @@ def band(
     return line
 
 
-def reference_line(axes: Axes, *, x: float | None = None, y: float | None = None, label: str = "") -> None:
+def reference_line(
+    axes: Axes,
+    *,
+    x: float | None = None,
+    y: float | None = None,
+    label: str = "",
+    end: bool = False,
+) -> None:
     """Draw a dashed grey line across the axes at one abscissa or one ordinate, labelled along the line.
 
     It marks what the data are compared with: the fraction at which a graph falls apart, a threshold, a floor.
@@ -243,6 +249,8 @@ def reference_line(axes: Axes, *, x: float | None = None, y: float | None = None
         Position; exactly one of the two.
     label : str
         Short text set along the line.
+    end : bool
+        Whether the text stands at the line's upper or right end, rather than at its lower or left one.
 
     Raises
     ------
@@ -253,26 +261,16 @@ def reference_line(axes: Axes, *, x: float | None = None, y: float | None = None
         raise ValueError(f"exactly one of x and y must be given; got x={x} and y={y}")
     look = {"color": COLORS["grey"], "linestyle": (0, (4, 3)), "linewidth": 1.0, "zorder": 1}
     text_look = {"color": COLORS["grey"], "fontsize": 7.5, "textcoords": "offset points"}
+    place, (dx, dy) = (0.98, (-1, -1)) if end else (0.02, (1, 1))
     if x is not None:
         axes.axvline(x, **look)
         axes.annotate(
-            label,
-            (x, 1.0),
-            xycoords=("data", "axes fraction"),
-            xytext=(-2.5, -2),
-            rotation=90,
-            ha="right",
-            va="top",
-            **text_look,
-        )
+            label, (x, place), xycoords=("data", "axes fraction"), xytext=(-2.5, dy), rotation=90,
+            ha="right", va="top" if end else "bottom", **text_look,
+        )  # fmt: skip
     else:
         axes.axhline(y, **look)
         axes.annotate(
-            label,
-            (1.0, y),
-            xycoords=("axes fraction", "data"),
-            xytext=(-2, 2.5),
-            ha="right",
-            va="bottom",
-            **text_look,
-        )
+            label, (place, y), xycoords=("axes fraction", "data"), xytext=(dx, 2.5),
+            ha="right" if end else "left", va="bottom", **text_look,
+        )  # fmt: skip
