@@ -139,6 +139,14 @@ def test_a_cell_that_kills_its_worker_fails_alone(store, cells):
     assert len(files(store)) == 5
 
 
+def test_a_worker_with_other_source_refuses_to_compute(store, cells):
+    fill(grid(cells, 1), store, **SERIAL)  # takes the fingerprint
+    cells.source.write_text(cells.source.read_text().replace("FACTOR = 2.0", "FACTOR = 3.0"))
+    with pytest.raises(SweepFailed, match="CodeChanged.*start the sweep again"):
+        sweep(grid(cells, 1, scale=2.0), store, workers=2, progress=False)
+    assert len(files(store)) == 1
+
+
 class _Broken(Executor):
     def submit(self, function, /, *args, **kwargs):
         future = Future()
@@ -222,7 +230,7 @@ def test_two_sweeps_at_once_compute_each_cell_once(store, cells):
 def test_a_cell_that_another_sweep_holds_is_waited_for_and_taken_over_if_it_dies(store, cells):
     (cell,) = grid(cells, 1)
     lock = FileLock(store.cache / "locks" / f"{store.key(cell)[:32]}.lock")
-    lock.lock_file and (store.cache / "locks").mkdir(parents=True)
+    (store.cache / "locks").mkdir(parents=True)
     lock.acquire()
     thread = threading.Thread(target=sweep, args=([cell], store), kwargs=SERIAL)
     thread.start()
@@ -347,13 +355,3 @@ def wait_for_group_to_end(group):
         time.sleep(0.05)
     os.killpg(group, signal.SIGKILL)
     raise AssertionError("workers outlive their parent")
-
-
-@pytest.mark.stress
-def test_ten_thousand_stored_cells_are_recognised_in_five_seconds(store, cells):
-    wanted = grid(cells, 10_000)
-    summary = fill(wanted, store, **SERIAL)
-    assert summary.seconds < 100  # 10 ms a cell
-    start = time.perf_counter()
-    assert fill(wanted, Store(store.published, store.cache), **SERIAL).stored == 10_000
-    assert time.perf_counter() - start < 5
