@@ -78,9 +78,18 @@ PACKAGE = {
     "dispatch.py": """
         from functools import singledispatch
 
+        MEMBERS = []
+
+        def enter(members):
+            return members.append
+
+        @enter(MEMBERS)
+        def member():
+            return 7
+
         @singledispatch
         def show(x):
-            return 0
+            return len(MEMBERS) * 0
 
         @show.register
         def _(x: int):
@@ -166,7 +175,8 @@ def source(tmp_path):
         ("kernels/gibbs.py", "TABLE = [1, 2, 3]", "TABLE = [1, 2]"),
         ("options.py", "return function", "return function or None"),
         ("late.py", "return 1", "return 3"),
-        ("dispatch.py", "return 0", "return 5"),
+        ("dispatch.py", "* 0", "* 5"),
+        ("dispatch.py", "return 7", "return 5"),
         ("dispatch.py", "return 1", "return 5"),
     ],
 )

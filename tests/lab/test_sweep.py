@@ -142,7 +142,7 @@ def test_a_cell_that_kills_its_worker_fails_alone(store, cells):
 def test_a_worker_with_other_source_refuses_to_compute(store, cells):
     fill(grid(cells, 1), store, **SERIAL)  # takes the fingerprint
     cells.source.write_text(cells.source.read_text().replace("FACTOR = 2.0", "FACTOR = 3.0"))
-    with pytest.raises(SweepFailed, match="CodeChanged.*start the sweep again"):
+    with pytest.raises(SweepFailed, match=r"CodeChanged.*start the sweep again"):
         sweep(grid(cells, 1, scale=2.0), store, workers=2, progress=False)
     assert len(files(store)) == 1
 
