@@ -9,7 +9,6 @@
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import pkgutil
 import re
 import shutil
@@ -29,6 +28,8 @@ from sphinx.errors import ExtensionError
 from sphinx.ext.autodoc import FunctionDocumenter
 from sphinx.util import logging
 from sphinx.util.docutils import SphinxDirective, SphinxRole
+
+from rbmlib.publish.mathjax import mathjax_script
 
 logger = logging.getLogger(__name__)
 
@@ -98,17 +99,22 @@ class CompiledFunctionDocumenter(FunctionDocumenter):
 
 
 def resolve_reexport(app: Sphinx, env: BuildEnvironment, node: pending_xref, content: nodes.Element) -> Any:
-    """Link a name that a package re-exports to the module where it is defined and documented."""
-    if node.get("refdomain") != "py" or not node["reftarget"].startswith("rbmlib."):
+    """Link a name that a module imports or a package re-exports to where it is defined and documented."""
+    target = node["reftarget"]
+    if node.get("refdomain") != "py":
         return None
-    module, _, name = node["reftarget"].rpartition(".")
+    package, _, name = (
+        target.rpartition(".") if target.startswith("rbmlib.") else (node.get("py:module"), "", target)
+    )
     try:
-        found = getattr(importlib.import_module(module), name)
+        found = importlib.import_module(package or "rbmlib")
+        for part in name.split("."):
+            found = getattr(found, part)
     except (ImportError, AttributeError):
         return None
     found = getattr(found, "py_func", found)
-    home = f"{getattr(found, '__module__', module)}.{getattr(found, '__qualname__', name)}"
-    if home == node["reftarget"]:
+    home = f"{getattr(found, '__module__', package)}.{getattr(found, '__qualname__', name)}"
+    if home == target:
         return None
     return env.get_domain("py").resolve_xref(env, node["refdoc"], app.builder, "obj", home, node, content)
 
@@ -134,12 +140,9 @@ def copy_mathjax(app: Sphinx, error: Exception | None) -> None:
     """Put MathJax beside the pages, so that formulas need no network."""
     if error is not None or app.builder.format != "html":
         return
-    found = importlib.util.find_spec("sphinx-mathjax-offline")
-    if found is None or found.origin is None:
-        raise ExtensionError("the book needs the package sphinx-mathjax-offline: pip install -e .[book]")
     target = Path(app.outdir) / "_static" / "mathjax"
     target.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(Path(found.origin).parent / "static" / "mathjax" / MATHJAX, target / MATHJAX)
+    shutil.copyfile(mathjax_script(MATHJAX), target / MATHJAX)
 
 
 def drop_thebe(
