@@ -132,7 +132,7 @@ def inline_svg(figures: Figure | Sequence[Figure], *, title: str, description: s
     return InlineHTML(fragment, f"{title}. {description}")
 
 
-def require_words(frames: Sequence[Figure], title: str, description: str) -> None:
+def require_words(frames: Sequence[object], title: str, description: str) -> None:
     """Raise ValueError unless there is something to show and words that stand for it."""
     if not frames:
         raise ValueError("figures must hold at least one figure; got none")
