@@ -20,6 +20,7 @@ from typing import Any, Literal
 
 import matplotlib
 import numpy as np
+from cycler import cycler
 from matplotlib.axes import Axes
 from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
@@ -49,7 +50,7 @@ CYCLE: tuple[str, ...] = tuple(COLORS[name] for name in ("blue", "orange", "gree
 
 _RAMP = ("#2f6fd0", "#9565b4", "#c2559d", "#cf5a5a", "#d97a0b")
 
-_RC: Mapping[str, Any] = MappingProxyType(
+_RC: Any = MappingProxyType(
     {
         # Paths, not text: every reader sees the same glyphs, and a line break never depends on a font.
         "svg.fonttype": "path",
@@ -67,7 +68,7 @@ _RC: Mapping[str, Any] = MappingProxyType(
         "legend.fontsize": 8.0,
         "legend.frameon": False,
         "legend.handlelength": 1.6,
-        "axes.prop_cycle": matplotlib.cycler(color=CYCLE),
+        "axes.prop_cycle": cycler(color=CYCLE),
         "axes.linewidth": 0.7,
         "axes.spines.top": False,
         "axes.spines.right": False,
@@ -259,8 +260,8 @@ def reference_line(
     """
     if (x is None) == (y is None):
         raise ValueError(f"exactly one of x and y must be given; got x={x} and y={y}")
-    look = {"color": COLORS["grey"], "linestyle": (0, (4, 3)), "linewidth": 1.0, "zorder": 1}
-    text_look = {"color": COLORS["grey"], "fontsize": 7.5, "textcoords": "offset points"}
+    look: dict[str, Any] = {"color": COLORS["grey"], "linestyle": (0, (4, 3)), "linewidth": 1.0, "zorder": 1}
+    text_look: dict[str, Any] = {"color": COLORS["grey"], "fontsize": 7.5, "textcoords": "offset points"}
     place, (dx, dy) = (0.98, (-1, -1)) if end else (0.02, (1, 1))
     if x is not None:
         axes.axvline(x, **look)
@@ -268,7 +269,7 @@ def reference_line(
             label, (x, place), xycoords=("data", "axes fraction"), xytext=(-2.5, dy), rotation=90,
             ha="right", va="top" if end else "bottom", **text_look,
         )  # fmt: skip
-    else:
+    elif y is not None:
         axes.axhline(y, **look)
         axes.annotate(
             label, (place, y), xycoords=("axes fraction", "data"), xytext=(dx, 2.5),
