@@ -39,7 +39,11 @@ class ModelFileError(ValueError):
 
 def check_seed(name: str, seed: int) -> int:
     """``seed`` as an int in [0, 2**64), or an error that names the argument."""
-    if isinstance(seed, (bool, np.bool_)) or not isinstance(seed, (int, np.integer)) or not 0 <= int(seed) < 2**64:
+    if (
+        isinstance(seed, (bool, np.bool_))
+        or not isinstance(seed, (int, np.integer))
+        or not 0 <= int(seed) < 2**64
+    ):
         raise ValueError(f"{name} must be an integer in [0, 2**64), not {seed!r}")
     return int(seed)
 
@@ -87,7 +91,9 @@ class RBM:
     def __post_init__(self) -> None:
         weights = np.array(self.weights, dtype=np.float32, order="C")
         if weights.ndim != 2 or 0 in weights.shape:
-            raise ValueError(f"weights must have the shape (n_visible, n_hidden), both positive, not {weights.shape}")
+            raise ValueError(
+                f"weights must have the shape (n_visible, n_hidden), both positive, not {weights.shape}"
+            )
         mask = np.ones(weights.shape, bool) if self.mask is None else np.asarray(self.mask)
         if mask.shape != weights.shape:
             raise ValueError(f"mask must have the shape of weights, {weights.shape}, not {mask.shape}")
@@ -128,7 +134,12 @@ class RBM:
 
     @classmethod
     def random(
-        cls, n_visible: int, n_hidden: int, seed: int, scale: float | None = None, mask: ArrayLike | None = None
+        cls,
+        n_visible: int,
+        n_hidden: int,
+        seed: int,
+        scale: float | None = None,
+        mask: ArrayLike | None = None,
     ) -> RBM:
         """A machine with normal weights and zero biases.
 
@@ -175,7 +186,9 @@ class RBM:
         if len(v) != len(h):
             raise ValueError(f"hidden must have as many rows as visible, {len(v)}, not {len(h)}")
         coupling = np.einsum("ni,ij,nj->n", v, self.weights.astype(np.float64), h)
-        return -(coupling + v @ self.visible_bias.astype(np.float64) + h @ self.hidden_bias.astype(np.float64))
+        return -(
+            coupling + v @ self.visible_bias.astype(np.float64) + h @ self.hidden_bias.astype(np.float64)
+        )
 
     def free_energy(self, visible: ArrayLike) -> NDArray[np.float64]:
         """F(v) = -log sum_h exp(-E(v, h)) of visible states, (n_samples,); portable bits."""
@@ -214,7 +227,9 @@ class RBM:
             )
         machine = self if self.n_visible == n else self.transposed()
         high, low, bias_high, bias_low, chunks = machine._half_tables()
-        return float(_enumeration.log_sum_of_weights(high, low, bias_high, bias_low, chunks, 2 ** (n - n // 2)))
+        return float(
+            _enumeration.log_sum_of_weights(high, low, bias_high, bias_low, chunks, 2 ** (n - n // 2))
+        )
 
     def log_probabilities(self) -> NDArray[np.float64]:
         """log p(v) of all 2**n_visible states by code (bit i is unit i); portable bits."""
@@ -310,7 +325,11 @@ class RBM:
         -------
         array of uint8, (n_samples, n_visible)
         """
-        for name, value, least in (("n_samples", n_samples, 1), ("n_steps", n_steps, 0), ("first_chain", first_chain, 0)):
+        for name, value, least in (
+            ("n_samples", n_samples, 1),
+            ("n_steps", n_steps, 0),
+            ("first_chain", first_chain, 0),
+        ):
             if not isinstance(value, (int, np.integer)) or value < least:
                 raise ValueError(f"{name} must be an integer >= {least}, not {value!r}")
         if initial is None:
@@ -334,7 +353,11 @@ class RBM:
         try:
             with os.fdopen(handle, "wb") as file:
                 np.savez(
-                    file, weights=self.weights, visible_bias=self.visible_bias, hidden_bias=self.hidden_bias, mask=self.mask
+                    file,
+                    weights=self.weights,
+                    visible_bias=self.visible_bias,
+                    hidden_bias=self.hidden_bias,
+                    mask=self.mask,
                 )
             os.replace(temporary, path)
         except BaseException:
@@ -358,7 +381,16 @@ class RBM:
                 return cls(**{name: archive[name] for name in names})
         except FileNotFoundError:
             raise
-        except (OSError, EOFError, ValueError, TypeError, KeyError, AttributeError, NotImplementedError, zipfile.BadZipFile) as error:
+        except (
+            OSError,
+            EOFError,
+            ValueError,
+            TypeError,
+            KeyError,
+            AttributeError,
+            NotImplementedError,
+            zipfile.BadZipFile,
+        ) as error:
             raise ModelFileError(f"{os.fspath(path)} is not a complete RBM file: {error}") from error
 
 

@@ -48,7 +48,19 @@ def shuffle(order, epoch, seed):
 
 
 @inline
-def _ascend(weights, visible_bias, hidden_bias, mask, rate, weight_decay, visible, hidden, n_tiles, negative_from, scale):
+def _ascend(
+    weights,
+    visible_bias,
+    hidden_bias,
+    mask,
+    rate,
+    weight_decay,
+    visible,
+    hidden,
+    n_tiles,
+    negative_from,
+    scale,
+):
     """One step up the gradient.
 
     Tiles below ``negative_from`` are the batch, the others the chains, whose ``hidden`` carry the factor -n_batch / n_chains and whose
@@ -96,7 +108,9 @@ def train_epoch(
     k0, k1 = split_seed(np.uint64(seed))
     widths = (block_width(n_visible), block_width(n_hidden))
     largest_batch = min(batch_size, n_samples)
-    n_most = (largest_batch + LANES - 1) // LANES + ((chains.shape[0] if persistent else largest_batch) + LANES - 1) // LANES
+    n_most = (largest_batch + LANES - 1) // LANES + (
+        (chains.shape[0] if persistent else largest_batch) + LANES - 1
+    ) // LANES
     # Tiles of the batch first, then tiles of the chains.
     visible = aligned_float32(n_most * LANES * n_visible)
     hidden = aligned_float32(n_most * LANES * n_hidden)
@@ -128,7 +142,9 @@ def train_epoch(
                 if persistent:
                     gather_tile(packed_chains, chain_rows, chain, n_chains, n_visible, words, visible, at)
                 else:
-                    visible[at : at + v_size] = visible[at - batch_tiles * v_size : at - batch_tiles * v_size + v_size]
+                    visible[at : at + v_size] = visible[
+                        at - batch_tiles * v_size : at - batch_tiles * v_size + v_size
+                    ]
                 for step in range(k):
                     gibbs_step(
                         weights, visible_bias, hidden_bias, widths, visible, at, drawn_hidden, fields, uniforms,
@@ -141,7 +157,9 @@ def train_epoch(
                 if persistent:
                     pack_tile(visible, at, n_visible, packed_chains, chain, n_chains)
                 factor = factor * splat(scale)
-            layer_fields(widths[1], weights, n_hidden, 1, hidden_bias, n_visible, n_hidden, visible, at, fields, 0)
+            layer_fields(
+                widths[1], weights, n_hidden, 1, hidden_bias, n_visible, n_hidden, visible, at, fields, 0
+            )
             activation_probabilities(fields, 0, n_hidden, factor, hidden, tile * h_size)
         _ascend(
             weights, visible_bias, hidden_bias, mask, (rate, rate / np.float32(n_batch)), weight_decay, visible, hidden,

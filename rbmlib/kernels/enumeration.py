@@ -50,7 +50,9 @@ def _row_of_log_weights(high, table_high, table_low, bias_high, bias_low, chunks
         for chunk in range(chunks.shape[0] - 1):
             product = splat(1.0)
             for j in range(chunks[chunk], chunks[chunk + 1]):
-                factor = fused(splat(table_high[j, high]), load(table_low, j * table_low.shape[1] + low), splat(1.0))
+                factor = fused(
+                    splat(table_high[j, high]), load(table_low, j * table_low.shape[1] + low), splat(1.0)
+                )
                 product = product * factor
             total = total + log_lanes(product)
         store(row, low, total)

@@ -116,12 +116,27 @@ def activation_probabilities(fields, at, n, factor, probabilities, to):
 
 @inline
 def gibbs_step(
-    weights, visible_bias, hidden_bias, widths, visible, visible_at, hidden, fields, uniforms, step, chain, stream, k0, k1
+    weights,
+    visible_bias,
+    hidden_bias,
+    widths,
+    visible,
+    visible_at,
+    hidden,
+    fields,
+    uniforms,
+    step,
+    chain,
+    stream,
+    k0,
+    k1,
 ):
     """One step v -> h -> v of one tile in place; ``hidden`` is left holding the hidden states that were drawn."""
     n_visible, n_hidden = weights.shape
     draw_uniforms(uniforms, n_visible + n_hidden, step, chain, stream, k0, k1)
-    layer_fields(widths[1], weights, n_hidden, 1, hidden_bias, n_visible, n_hidden, visible, visible_at, fields, 0)
+    layer_fields(
+        widths[1], weights, n_hidden, 1, hidden_bias, n_visible, n_hidden, visible, visible_at, fields, 0
+    )
     draw_states(fields, 0, n_hidden, uniforms, 0, hidden, 0)
     layer_fields(widths[0], weights, 1, n_hidden, visible_bias, n_hidden, n_visible, hidden, 0, fields, 0)
     draw_states(fields, 0, n_visible, uniforms, LANES * n_hidden, visible, visible_at)

@@ -59,7 +59,9 @@ def _constant(vector: ir.VectorType, value) -> ir.Constant:
 
 
 def _shuffle(builder, a, b, pattern):
-    return builder.shuffle_vector(a, b, ir.Constant(ir.VectorType(ir.IntType(32), len(pattern)), list(pattern)))
+    return builder.shuffle_vector(
+        a, b, ir.Constant(ir.VectorType(ir.IntType(32), len(pattern)), list(pattern))
+    )
 
 
 def _broadcast(builder, scalar, vector: ir.VectorType):
@@ -456,7 +458,9 @@ def fused_block(typingctx, block, weights, offset, stride, lane):
         for row in range(block.count):
             weight = builder.load(builder.gep(pointer, [builder.mul(args[3], ir.IntType(64)(row))]))
             broadcast = _broadcast(builder, weight, lane.llvm)
-            rows.append(_call_llvm(builder, "fma", lane, [broadcast, args[4], builder.extract_value(args[0], row)]))
+            rows.append(
+                _call_llvm(builder, "fma", lane, [broadcast, args[4], builder.extract_value(args[0], row)])
+            )
         return context.make_tuple(builder, signature.return_type, rows)
 
     return block(block, weights, types.intp, types.intp, lane), codegen

@@ -56,7 +56,9 @@ def jit(function: Callable[..., Any]) -> Any:
 
 def inline(function: Callable[..., Any]) -> Any:
     """Compile a small piece that LLVM is told to inline into the kernels that call it (never called from Python)."""
-    return numba.njit(fastmath=False, boundscheck=False, error_model="numpy", nogil=True, forceinline=True)(function)
+    return numba.njit(fastmath=False, boundscheck=False, error_model="numpy", nogil=True, forceinline=True)(
+        function
+    )
 
 
 @intrinsic

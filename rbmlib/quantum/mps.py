@@ -162,6 +162,25 @@ class MatrixProductState:
         kernels.sample_states(*pack(self.tensors), np.uint64(first_sample), np.uint64(seed), states)
         return states
 
+    def up_spin_distribution(self) -> NDArray[np.float64]:
+        """Exact distribution of the number of up spins, at any length.
+
+        Returns
+        -------
+        numpy.ndarray, shape (n_spins + 1,)
+            Probability of k up spins, k = 0 ... n_spins (to rounding; the bits depend on BLAS).
+
+        Notes
+        -----
+        The Fourier transform of the characteristic function <z^k> at the N + 1 roots of unity z, each one contraction of the state.
+        """
+        roots = np.exp(2j * np.pi * np.arange(self.n_spins + 1) / (self.n_spins + 1))
+        left = np.ones((len(roots), 1, 1), complex)
+        for tensor in self.tensors:
+            down, up = (tensor[:, s].T @ left @ tensor[:, s] for s in (0, 1))
+            left = down + roots[:, None, None] * up
+        return np.maximum(np.fft.fft(left[:, 0, 0]).real / len(roots), 0.0)
+
     def to_dataset(self) -> xr.Dataset:
         """The state as labelled arrays: all tensors' elements in a row, the bond dimensions, the energy."""
         import xarray as xr
