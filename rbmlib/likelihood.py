@@ -1,13 +1,15 @@
-r"""The exact likelihood of an RBM and its gradient, by summing over the states of both layers, and an L-BFGS fit.
+r"""The exact likelihood of an RBM and its gradient, by summing over the states of both layers, and an L-BFGS
+fit.
 
 For a distribution q over visible states the log-likelihood per sample and its gradient are
 
 .. math:: \mathcal{L} = \sum_v q(v) \log p(v), \qquad
           \frac{\partial \mathcal{L}}{\partial W_{ij}} = \sum_v q(v)\, v_i\, p(h_j | v) - \sum_h p(h)\, p(v_i | h)\, h_j ,
 
-the first sum over the distinct rows of the data, the second over all 2^n_hidden hidden states. A fit maximises
-:math:`\mathcal{L} - \tfrac{\lambda}{2} \sum W^2`: the likelihood is nearly flat towards infinite weights, so a fit without a penalty ends
-where it is stopped rather than where it should be.
+the first sum over the distinct rows of the data, the second over all 2^n_hidden hidden states. A fit
+maximises
+:math:`\mathcal{L} - \tfrac{\lambda}{2} \sum W^2`: the likelihood is nearly flat towards infinite weights, so a fit
+without a penalty ends where it is stopped rather than where it should be.
 """
 
 from __future__ import annotations
@@ -161,7 +163,8 @@ def fit(
     max_iterations: int = 3000,
     callback: Callable[[RBM, int], object] | None = None,
 ) -> Fit:
-    """Maximise the penalised likelihood by L-BFGS with the exact gradient, from ``rbm``; masked weights stay zero.
+    """Maximise the penalised likelihood by L-BFGS with the exact gradient, from ``rbm``; masked weights stay
+    zero.
 
     Parameters
     ----------
@@ -172,7 +175,8 @@ def fit(
     penalty : float
         lambda of the L2 penalty lambda / 2 * sum W^2 (biases are free).
     tolerance : float
-        The stopping rule: stop where no component of the gradient of the penalised log-likelihood per sample exceeds it.
+        The stopping rule: stop where no component of the gradient of the penalised log-likelihood per sample
+        exceeds it.
     max_iterations : int
         Stop after this many iterations in any case; the result's ``converged`` is False then.
     callback : callable, optional

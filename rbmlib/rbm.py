@@ -49,7 +49,9 @@ def check_seed(name: str, seed: int) -> int:
 
 
 def check_binary(name: str, states: ArrayLike, n_units: int | None = None) -> NDArray[np.uint8]:
-    """``states`` as a contiguous uint8 array (n_samples, n_units) of zeros and ones, or an error that names the argument."""
+    """``states`` as a contiguous uint8 array (n_samples, n_units) of zeros and ones, or an error that names
+    the argument.
+    """
     array = np.asarray(states)
     if array.ndim != 2 or (n_units is not None and array.shape[1] != n_units):
         columns = "n_units" if n_units is None else n_units
@@ -217,7 +219,8 @@ class RBM:
         Raises
         ------
         ValueError
-            If the smaller layer has more than 28 units (use annealed importance sampling), or fields beyond 600.
+            If the smaller layer has more than 28 units (use annealed importance sampling), or fields beyond
+            600.
         """
         n = min(self.n_visible, self.n_hidden)
         if n > LARGEST_ENUMERATED_LAYER:
@@ -267,7 +270,9 @@ class RBM:
         return tuple(x.astype(np.float64) for x in (self.weights, self.visible_bias, self.hidden_bias))  # type: ignore[return-value]
 
     def _half_tables(self) -> tuple[NDArray[Any], ...]:
-        """Tables over the high and the low half of the visible codes, and chunks of hidden units safe from overflow."""
+        """Tables over the high and the low half of the visible codes, and chunks of hidden units safe from
+        overflow.
+        """
         weights, visible_bias, hidden_bias = self._float64()
         positive = np.maximum(weights, 0).sum(axis=0) + np.abs(hidden_bias)
         negative = np.maximum(-weights, 0).sum(axis=0) + np.abs(hidden_bias)

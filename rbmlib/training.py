@@ -5,7 +5,8 @@ An epoch visits the data once, in a fresh order, in mini-batches. Each update fo
 .. math:: \Delta W_{ij} = \eta \bigl( \langle v_i\, p(h_j | v) \rangle_\text{data}
           - \langle v_i\, p(h_j | v) \rangle_\text{chains} \bigr)
 
-(Golubeva & Melko, section II.B; Hinton 2002), where the chains start at the mini-batch (CD-k) or live on (PCD-k, Tieleman 2008).
+(Golubeva & Melko, section II.B; Hinton 2002), where the chains start at the mini-batch (CD-k) or live on
+(PCD-k, Tieleman 2008).
 """
 
 from __future__ import annotations
@@ -29,9 +30,11 @@ class DivergedError(ArithmeticError):
 
 @dataclass(frozen=True)
 class LearningRate:
-    """A learning rate that falls geometrically from ``first`` to ``last`` over the epochs of one training run.
+    """A learning rate that falls geometrically from ``first`` to ``last`` over the epochs of one training
+    run.
 
-    ``LearningRate(0.1)`` is constant; ``LearningRate(0.1, 0.001)`` is 0.1 in the first epoch and 0.001 in the last.
+    ``LearningRate(0.1)`` is constant; ``LearningRate(0.1, 0.001)`` is 0.1 in the first epoch and 0.001 in the
+    last.
     """
 
     first: float
@@ -91,7 +94,8 @@ def train(
     callback: Callable[[TrainingState], object] | None = None,
     until_epoch: int | None = None,
 ) -> TrainingState:
-    """Train a machine by contrastive divergence (CD-k), or persistently (PCD-k) if ``n_chains`` is given; portable bits.
+    """Train a machine by contrastive divergence (CD-k), or persistently (PCD-k) if ``n_chains`` is given;
+    portable bits.
 
     Parameters
     ----------

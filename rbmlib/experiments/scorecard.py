@@ -104,6 +104,22 @@ def scorecard(profile: str = "book", store: Store | None = None) -> list[Entry]:
     return [(claim, settled.get(claim.id) or _undecided(claim.id, profile, NOT_RUN)) for claim in claims]
 
 
+def entries_of(verdicts: Iterable[Verdict]) -> list[Entry]:
+    """Pair verdicts with their claims, for the table of a chapter that settles them.
+
+    Raises
+    ------
+    ValueError
+        If a verdict is on a claim that the catalogue does not have.
+    """
+    claims = {claim.id: claim for claim in load_claims(CATALOGUE)}
+    found = list(verdicts)
+    unknown = [verdict.id for verdict in found if verdict.id not in claims]
+    if unknown:
+        raise ValueError(f"verdicts must be on claims of the catalogue, not on {', '.join(unknown)}")
+    return [(claims[verdict.id], verdict) for verdict in found]
+
+
 def summary(entries: Iterable[Entry]) -> str:
     """One line with the number of claims for each verdict."""
     verdicts = [verdict for _, verdict in entries]

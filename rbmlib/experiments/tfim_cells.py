@@ -1,7 +1,9 @@
-"""What is computed for one field and one seed of the transverse-field Ising chain: the cells that its studies share.
+"""What is computed for one field and one seed of the transverse-field Ising chain: the cells that its studies
+share.
 
-A cell draws measurements of the ground state, trains a machine on them and measures it; :mod:`rbmlib.experiments.tfim_pruning` and
-other studies say which cells they want. Two studies that ask for the same cell share its result.
+A cell draws measurements of the ground state, trains a machine on them and measures it;
+:mod:`rbmlib.experiments.tfim_pruning` and other studies say which cells they want. Two studies that ask for
+the same cell share its result.
 """
 
 from __future__ import annotations
@@ -26,11 +28,14 @@ RECORD_EVERY = 5
 GIBBS_STEPS = 100
 """Gibbs steps, from the data, before a machine's samples are taken."""
 PORTABLE, DEPENDENT = "portable", "dependent on BLAS"
-"""What a result's attribute ``bits`` says: the same on every x86-64 processor given its inputs, or equal only to rounding."""
+"""What a result's attribute ``bits`` says: the same on every x86-64 processor given its inputs, or equal only
+to rounding."""
 
 
 def ground_state(n_spins: int, field: float) -> xr.Dataset:
-    """The ground state as a matrix product state: an input, whose tensors' hash is part of the keys of what is drawn from it."""
+    """The ground state as a matrix product state: an input, whose tensors' hash is part of the keys of what
+    is drawn from it.
+    """
     return tfim.ground_state(n_spins, field).to_dataset().assign_attrs(bits=DEPENDENT)
 
 
@@ -98,7 +103,9 @@ def prune_fitted(
     n_iterations: int,
     ground_state: xr.Dataset,
 ) -> xr.Dataset:
-    """The same by the exact gradient: L-BFGS to convergence before pruning and after each step (bits depend on BLAS)."""
+    """The same by the exact gradient: L-BFGS to convergence before pruning and after each step (bits depend
+    on BLAS).
+    """
     data, reference = _data(ground_state, field, n_samples, data_seed)
     empirical = Empirical.of(data)
     fits = [
@@ -136,7 +143,9 @@ def train_only(
     final_learning_rate: float,
     ground_state: xr.Dataset,
 ) -> xr.Dataset:
-    """One seed's dense training and its history, for the question whether 500 epochs are enough; portable bits."""
+    """One seed's dense training and its history, for the question whether 500 epochs are enough; portable
+    bits.
+    """
     data, reference = _data(ground_state, field, n_samples, data_seed)
     _, history = _train_dense(
         reference,

@@ -1,4 +1,6 @@
-"""How far a machine is from the ground state that it reconstructs: the error measures of Golubeva & Melko, section II.B."""
+"""How far a machine is from the ground state that it reconstructs: the error measures of Golubeva & Melko,
+section II.B.
+"""
 
 from __future__ import annotations
 
@@ -98,7 +100,9 @@ class Reference:
         return cls(**shared, order=order, correlation=correlation, up_spins=up_spins, exact=exact, data=drawn)
 
     def measure(self, rbm: RBM) -> NDArray[np.float64]:
-        """All measures of a machine by enumeration, in the order of ``MEASURES``; NaN for more than 20 spins."""
+        """All measures of a machine by enumeration, in the order of ``MEASURES``; NaN for more than 20
+        spins.
+        """
         return self.measure_with_observables(rbm)[0]
 
     def measure_with_observables(self, rbm: RBM) -> tuple[NDArray[np.float64], Observables | None]:
@@ -115,7 +119,9 @@ class Reference:
     def measure_samples(
         self, rbm: RBM, samples: NDArray[np.uint8]
     ) -> tuple[NDArray[np.float64], Observables]:
-        """The measures that samples of a machine can give (the others NaN), and the observables that they rest on."""
+        """The measures that samples of a machine can give (the others NaN), and the observables that they
+        rest on.
+        """
         observed = sampled_observables(samples, rbm.free_energy, self.field)
         return self._row({}, observed), observed
 

@@ -1,13 +1,14 @@
-r"""Pruning RBMs that reconstruct ground states of the transverse-field Ising chain (Golubeva & Melko, Fig. 2 and Table I).
+r"""Pruning RBMs that reconstruct ground states of the transverse-field Ising chain (Golubeva & Melko, Fig. 2
+and Table I).
 
-For each field and seed: draw sigma^z measurements of the ground state, train a dense RBM on them, then remove a tenth of the remaining
-weights at a time and train on after each step. Every stage is measured against the exact state, by enumeration where the chain is
-short enough and from Gibbs samples beside it. The machine is trained twice on the same data from the same initial weights: by
-contrastive divergence as in the paper, and by the exact gradient of the likelihood, which shows what is the mask and what is noise of the
-training.
+For each field and seed: draw sigma^z measurements of the ground state, train a dense RBM on them, then remove
+a tenth of the remaining weights at a time and train on after each step. Every stage is measured against the
+exact state, by enumeration where the chain is short enough and from Gibbs samples beside it. The machine is
+trained twice on the same data from the same initial weights: by contrastive divergence as in the paper, and
+by the exact gradient of the likelihood, which shows what is the mask and what is noise of the training.
 
-Beside the main runs stand *convergence* runs (long training at constant and decaying rates) and *checks*: the pruning curves under other
-choices of what the paper leaves open.
+Beside the main runs stand *convergence* runs (long training at constant and decaying rates) and *checks*: the
+pruning curves under other choices of what the paper leaves open.
 """
 
 from __future__ import annotations
@@ -79,8 +80,9 @@ class Study:
     Attributes
     ----------
     pruning : xarray.Dataset
-        The main runs: ``training`` (field, seed, epoch, measure) by contrastive divergence; ``pruning`` and ``sampled`` (algorithm,
-        field, seed, stage, measure) and the machines of every stage; ``removed`` (stage), the share of the weights removed.
+        The main runs: ``training`` (field, seed, epoch, measure) by contrastive divergence; ``pruning`` and
+        ``sampled`` (algorithm, field, seed, stage, measure) and the machines of every stage; ``removed``
+        (stage), the share of the weights removed.
     convergence : xarray.Dataset or None
         ``training`` (rate, field, seed, epoch, measure) of the long runs.
     checks : xarray.Dataset or None
@@ -128,7 +130,8 @@ def _check(p: Mapping[str, Any]) -> None:
         raise ValueError(f"algorithms must be one or both of {', '.join(ALGORITHMS)}, not {algorithms}")
     if "exact" in algorithms and p["n_hidden"] > LARGEST_HIDDEN_LAYER:
         raise ValueError(
-            f"algorithms must leave out 'exact' for n_hidden = {p['n_hidden']}: it sums over at most {LARGEST_HIDDEN_LAYER} hidden units"
+            f"algorithms must leave out 'exact' for n_hidden = {p['n_hidden']}: "
+            f"it sums over at most {LARGEST_HIDDEN_LAYER} hidden units"
         )
     if p["check_seeds"] > p["n_seeds"]:
         raise ValueError(f"check_seeds must be at most n_seeds = {p['n_seeds']}, not {p['check_seeds']}")

@@ -1,34 +1,23 @@
-"""The rules that settle what Golubeva & Melko say of Fig. 2, Table I and the sensitivity of observables.
+"""What Golubeva & Melko say of Fig. 2, Table I and the sensitivity of observables, and what the results say
+of it.
 
-Every threshold stands here, was written before the results, and is an effect size: a share of the dense value or a multiple of the standard
-deviation over seeds. Contrastive divergence decides; the exact gradient and the other choices of the hyperparameter check are reported
-beside it.
+The rules are those of :mod:`rbmlib.experiments.tfim_pruning_rules`. Contrastive divergence decides; the exact
+gradient and the other choices of the hyperparameter check are reported beside it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import xarray as xr
-from numpy.typing import NDArray
 
-from rbmlib.lab.claims import (
-    Estimate,
-    Outcome,
-    Verdict,
-    bootstrap_interval,
-    combine,
-    decide_difference,
-    decide_equivalence,
-    mean_interval,
-    paired_difference,
-)
+from rbmlib.lab.claims import Outcome, Verdict, paired_difference
 from rbmlib.lab.profiles import label, resolve
-from rbmlib.pruning import first_necessarily_disconnected, nominal_remaining
 
 from . import tfim_pruning
+from . import tfim_pruning_rules as rules
 from .tfim_pruning import PROFILES, Study
 
 CLAIMS = (
@@ -43,303 +32,13 @@ CLAIMS = (
     "A3.energy-least",
 )
 
-CRITICAL, PARAMAGNETIC = 1.0, 2.0
-PLOTTED = ("kl", "infidelity", "eroe", "mroe", "correlation_mse")
-"""The measures of the paper's Fig. 2."""
-PHYSICAL = ("eroe", "mroe", "correlation_mse")
-
-ONSET_BAND = 0.10
-"""How far from the paper's percentage an onset may lie (share of the weights)."""
-GROWTH = 1.5
-"""A measure that grows beyond this multiple of its dense value has lost significant accuracy."""
-HALF_MARGIN = 0.5
-"""A measure that stays within this share of its dense value has lost nothing significant."""
-CONVERGED_BAND = 2.0
-"""Standard deviations over seeds within which an early average counts as the late one."""
-FIRST_STAGES = 6
-"""Stages 0 to 5, that is, up to 41 % removed, over which sensitivities are compared."""
-FEWEST_SEEDS = 5
-
-TABLE_I = (
-    100.0,
-    90.0,
-    81.0,
-    72.9,
-    65.6,
-    59.0,
-    53.1,
-    47.8,
-    43.0,
-    38.7,
-    34.9,
-    31.4,
-    28.2,
-    25.4,
-    22.9,
-    20.6,
-    18.5,
-    16.7,
-    15.0,
-)
-"""Percentages of Table I of Golubeva & Melko."""
-
-
-class Finding(NamedTuple):
-    """What a rule found: the quantity that decides, its interval, the outcome, and how it came about in words."""
-
-    value: float
-    interval: tuple[float, float]
-    outcome: Outcome
-    text: str
-
-
-class Curves(NamedTuple):
-    """Pruning curves of one way of training.
-
-    Attributes
-    ----------
-    values : xarray.DataArray
-        Errors (field, seed, stage, measure).
-    removed : array, (n_stages,)
-        Share of the weights removed.
-    by_value : bool
-        Decide by the values alone, as the checks with their few seeds do, and not by their intervals.
-    """
-
-    values: xr.DataArray
-    removed: NDArray[np.float64]
-    by_value: bool = False
-
-    def of(self, field: float, *measures: str) -> NDArray[np.float64]:
-        """Values (seed, stage, measure) at a field, or (seed, stage) of a single measure."""
-        chosen = self.values.sel(field=field).dropna("seed", how="all")
-        chosen = chosen.sel(measure=list(measures)).transpose("seed", "stage", "measure")
-        return chosen.values[..., 0] if len(measures) == 1 else chosen.values
-
-    def judged(self, estimate: Estimate) -> Estimate:
-        """The estimate with the interval that rules look at."""
-        return Estimate(estimate.value, estimate.value, estimate.value) if self.by_value else estimate
-
-
-# --- onsets ---------------------------------------------------------------------------------------------------------
-
-
-def onsets(
-    values: NDArray[np.float64],
-    removed: NDArray[np.float64],
-    threshold: str = "2 SD",
-    dense_sd: NDArray[np.float64] | None = None,
-) -> NDArray[np.float64]:
-    """Share of the weights removed at which each measure's seed mean first exceeds a threshold, twice in a row.
-
-    Parameters
-    ----------
-    values : array, (n_seeds, n_stages, n_measures)
-        Errors along the pruning stages, stage 0 being dense.
-    removed : array, (n_stages,)
-        Share of the weights removed.
-    threshold : {"2 SD", "1.5x", "2x"}
-        Dense mean plus two standard deviations over seeds, or a multiple of the dense mean.
-    dense_sd : array, (n_measures,), optional
-        The standard deviations to use, those of ``values`` if not given.
-
-    Returns
-    -------
-    array, (n_measures,)
-        1.0 where a measure never rises.
-    """
-    mean = values.mean(axis=0)
-    if threshold == "2 SD":
-        limit = mean[0] + 2 * (values[:, 0].std(axis=0, ddof=1) if dense_sd is None else dense_sd)
-    else:
-        limit = float(threshold.removesuffix("x")) * mean[0]
-    above = mean > limit
-    twice = above[:-1] & above[1:]
-    return np.where(twice.any(axis=0), removed[:-1][twice.argmax(axis=0)], 1.0)
-
-
-def _onset_rule(curves: Curves, field: float, claimed: float) -> Finding:
-    values = curves.of(field, *PLOTTED)
-    # Resampled seeds repeat, which narrows their spread: the threshold's is that of all seeds.
-    spread = values[:, 0].std(axis=0, ddof=1) if len(values) > 1 else np.zeros(len(PLOTTED))
-    if curves.by_value:
-        found = curves.judged(Estimate(onsets(values, curves.removed, dense_sd=spread), None, None))
-    else:
-        found = bootstrap_interval(values, lambda v: onsets(v, curves.removed, dense_sd=spread))
-    outcomes = [
-        decide_equivalence((low - claimed, high - claimed), ONSET_BAND)
-        for low, high in zip(found.low, found.high, strict=True)
-    ]
-    first = int(np.argmin(found.value))
-    listed = ", ".join(f"{name} {_percent(value)}" for name, value in zip(PLOTTED, found.value, strict=True))
-    other = "; ".join(
-        f"at {threshold} dense {_percent(onsets(values, curves.removed, threshold).min())}"
-        for threshold in ("1.5x", "2x")
-    )
-    text = f"weights removed when a measure first rises, twice in a row, above dense + 2 SD: {listed} (first of them {other})"
-    return Finding(
-        float(found.value[first]),
-        (float(found.low[first]), float(found.high[first])),
-        combine(outcomes),
-        text,
-    )
-
-
-# --- sizes of the damage --------------------------------------------------------------------------------------------
-
-
-def _growth(curves: Curves, field: float, measure: str, stage: int) -> Estimate:
-    """Mean over seeds of the error at a stage, divided by the mean dense error."""
-    values = curves.of(field, measure)
-    return curves.judged(mean_interval(values[:, stage] / values[:, 0].mean()))
-
-
-def _small_amount_rule(curves: Curves) -> Finding:
-    outcomes, texts, worst = [], [], None
-    for stage in (1, 2):
-        growths = {name: _growth(curves, CRITICAL, name, stage) for name in PHYSICAL}
-        if any(one.low > GROWTH for one in growths.values()):
-            outcomes.append("reproduced")
-        elif all(one.high <= GROWTH for one in growths.values()):
-            outcomes.append("not reproduced")
-        else:
-            outcomes.append("not decided")
-        name = max(growths, key=lambda key: growths[key].value)
-        worst = growths[name]
-        texts.append(
-            f"at {_percent(curves.removed[stage])} removed {name} grows most, to {worst.value:.2f} times its dense value"
-        )
-    return Finding(worst.value, worst.interval, combine(outcomes), "; ".join(texts))
-
-
-def _half_rule(curves: Curves) -> Finding:
-    stage = int(np.argmax(curves.removed >= 0.5))
-    changes = {name: _growth(curves, PARAMAGNETIC, name, stage) for name in PLOTTED}
-    outcomes = [decide_equivalence((one.low - 1, one.high - 1), HALF_MARGIN) for one in changes.values()]
-    name = max(changes, key=lambda key: abs(changes[key].value - 1))
-    one = changes[name]
-    text = f"at {_percent(curves.removed[stage])} removed the measure that changes most is {name}, to {one.value:.2f} times its dense value"
-    return Finding(one.value, one.interval, combine(outcomes), text)
-
-
-# --- sensitivities --------------------------------------------------------------------------------------------------
-
-
-def _slopes(curves: Curves, field: float, scale: float) -> dict[str, NDArray[np.float64]]:
-    """Least-squares slopes of bare relative errors by the share removed, per seed, over the first stages."""
-    removed = curves.removed[:FIRST_STAGES]
-    centred = removed - removed.mean()
-    energy = curves.of(field, "energy_error")
-    order = curves.of(field, "order_error")
-    # The root of C_MSE over the root mean square of C is a relative error, as the other two are.
-    correlation = np.sqrt(curves.of(field, "correlation_mse_exact")) / scale
-    return {
-        name: (values[:, :FIRST_STAGES] * centred).sum(axis=1) / (centred**2).sum()
-        for name, values in (("energy", energy), ("order", order), ("correlation", correlation))
-    }
-
-
-def _order_first_rule(curves: Curves, scales: Mapping[float, float]) -> Finding:
-    slopes = _slopes(curves, CRITICAL, scales[CRITICAL])
-    over_energy = curves.judged(paired_difference(slopes["order"], slopes["energy"]))
-    over_correlation = curves.judged(paired_difference(slopes["order"], slopes["correlation"]))
-    mroe = curves.of(CRITICAL, "mroe")
-    first_step = curves.judged(paired_difference(mroe[:, 1], mroe[:, 0]))
-    outcomes = [decide_difference(one, 1) for one in (over_energy, over_correlation, first_step)]
-    text = (
-        f"over the first {FIRST_STAGES - 1} iterations at h/J = 1 the bare relative errors grow by "
-        + ", ".join(f"{name} {values.mean():.3g}" for name, values in slopes.items())
-        + f" per unit of weights removed; the first iteration changes mROE by {first_step.value:.2g} "
-        f"[{first_step.low:.2g}, {first_step.high:.2g}]"
-    )
-    return Finding(first_step.value, first_step.interval, combine(outcomes), text)
-
-
-def _energy_least_rule(curves: Curves, scales: Mapping[float, float]) -> Finding:
-    outcomes, texts, value = [], [], None
-    for field in (CRITICAL, PARAMAGNETIC):
-        slopes = _slopes(curves, field, scales[field])
-        differences = {
-            name: curves.judged(paired_difference(slopes[name], slopes["energy"]))
-            for name in ("order", "correlation")
-        }
-        outcomes += [decide_difference(one, 1) for one in differences.values()]
-        nearest = min(differences.values(), key=lambda one: one.value)
-        value = nearest if value is None or nearest.value < value.value else value
-        texts.append(
-            f"h/J = {field:g}: " + ", ".join(f"{name} {values.mean():.3g}" for name, values in slopes.items())
-        )
-    text = f"slopes of the bare relative errors over the first {FIRST_STAGES - 1} iterations, " + "; ".join(
-        texts
-    )
-    return Finding(value.value, value.interval, combine(outcomes), text)
-
-
-# --- training, schedule, connectivity -------------------------------------------------------------------------------
-
-
-def _converged_rule(training: xr.DataArray) -> Finding:
-    """``training`` (field, seed, epoch, measure) of one rate."""
-    last = int(training.epoch[-1])
-    outcomes, worst = [], None
-    for field in training.field.values:
-        for name in PLOTTED:
-            values = training.sel(field=field, measure=name).dropna("seed", how="all")
-            early = values.sel(epoch=slice(400, 500)).mean("epoch").values
-            late = values.sel(epoch=slice(last - 300, last)).mean("epoch").values
-            difference = paired_difference(early, late)
-            band = CONVERGED_BAND * late.std(ddof=1)
-            outcomes.append(decide_equivalence(difference, band))
-            scaled = Estimate(
-                *(x / band * CONVERGED_BAND for x in (difference.value, difference.low, difference.high))
-            )
-            if worst is None or abs(scaled.value) > abs(worst[0].value):
-                worst = (scaled, name, field)
-    found, name, field = worst
-    text = (
-        f"mean over epochs 400-500 minus mean over epochs {last - 300}-{last}, in standard deviations over seeds: largest for {name} at "
-        f"h/J = {field:g}, {found.value:.2g}"
-    )
-    return Finding(found.value, found.interval, combine(outcomes), text)
-
-
-def _schedule_rule(study: Study) -> Finding:
-    kept = study.pruning.kept.values
-    percentages = 100 * nominal_remaining([0.1] * 18)
-    same = len(kept) == len(TABLE_I) and all(
-        round(p, 1) == t for p, t in zip(percentages, TABLE_I, strict=True)
-    )
-    off = float(np.abs(100 * kept / kept[0] - np.array(TABLE_I)).max())
-    text = f"kept weights {', '.join(str(n) for n in kept)}: whole weights differ from the printed percentages by at most {off:.2f} points"
-    outcome: Outcome = "reproduced" if same and off <= 50 / kept[0] + 0.05 else "not reproduced"
-    return Finding(off, (off, off), outcome, text)
-
-
-def _disconnected_rule(study: Study) -> Finding:
-    n_visible, n_hidden = study.pruning.sizes["visible"], study.pruning.sizes["hidden"]
-    first = first_necessarily_disconnected(study.pruning.kept.values, n_visible, n_hidden)
-    components = study.pruning.components.sel(algorithm="cd")
-    connected = (components == 1).mean(("field", "seed")).values
-    broken_before = int(np.argmax(connected < 1))
-    all_broken = first is not None and not (components == 1).isel(stage=slice(first, None)).any()
-    text = (
-        f"fewer than {n_visible + n_hidden - 1} weights from iteration {first} on; in fact {100 * (1 - connected[17]):.0f} % of the graphs are "
-        f"disconnected at iteration 17, the first at iteration {broken_before}"
-    )
-    outcome: Outcome = "reproduced" if first == 18 and all_broken else "not reproduced"
-    value = float(first if first is not None else len(connected))
-    return Finding(value, (value, value), outcome, text)
-
-
 # --- verdicts -------------------------------------------------------------------------------------------------------
 
 
-def _percent(share: float) -> str:
-    return "never" if share >= 1.0 else f"{100 * share:.0f} %"
-
-
-def _beside(rule: Callable[[Curves], Finding], study: Study, outcome: Outcome) -> str:
-    """What the same rule says of the exact gradient and of the other choices, by point estimates and few seeds."""
+def _beside(rule: Callable[[rules.Curves], rules.Finding], study: Study, outcome: Outcome) -> str:
+    """What the same rule says of the exact gradient and of the other choices, by point estimates and few
+    seeds.
+    """
     parts = []
     if "exact" in study.pruning.algorithm:
         other = rule(_curves(study.pruning, algorithm="exact"))
@@ -357,8 +56,8 @@ def _beside(rule: Callable[[Curves], Finding], study: Study, outcome: Outcome) -
     return ". ".join(parts)
 
 
-def _curves(dataset: xr.Dataset, **which: str) -> Curves:
-    return Curves(dataset.pruning.sel(which), dataset.removed.values)
+def _curves(dataset: xr.Dataset, **which: str) -> rules.Curves:
+    return rules.Curves(dataset.pruning.sel(which), dataset.removed.values)
 
 
 def _scales(study: Study) -> dict[float, float]:
@@ -372,12 +71,12 @@ def _objection(parameters: Mapping[str, Any]) -> str | None:
     for name, value in expected.items():
         if parameters[name] != value:
             return f"settled for {name} = {value}; this run has {parameters[name]}"
-    if not {CRITICAL, PARAMAGNETIC} <= {float(h) for h in parameters["fields"]}:
+    if not {rules.CRITICAL, rules.PARAMAGNETIC} <= {float(h) for h in parameters["fields"]}:
         return f"needs h/J = 1 and 2; this run has {', '.join(f'{h:g}' for h in parameters['fields'])}"
     if "cd" not in parameters["algorithms"]:
         return "contrastive divergence decides, and this run leaves it out"
-    if parameters["n_seeds"] < FEWEST_SEEDS:
-        return f"needs at least {FEWEST_SEEDS} seeds; this run has {parameters['n_seeds']}"
+    if parameters["n_seeds"] < rules.FEWEST_SEEDS:
+        return f"needs at least {rules.FEWEST_SEEDS} seeds; this run has {parameters['n_seeds']}"
     return None
 
 
@@ -403,27 +102,27 @@ def settle(study: Study, parameters: Mapping[str, Any]) -> list[Verdict]:
     if objection is not None:
         return [Verdict(name, "not decided", None, None, seeds, profile, objection) for name in CLAIMS]
     scales = _scales(study)
-    rules: dict[str, Callable[[Curves], Finding]] = {
-        "A2.pm-75": lambda curves: _onset_rule(curves, PARAMAGNETIC, 0.75),
-        "A2.qcp-25": lambda curves: _onset_rule(curves, CRITICAL, 0.25),
-        "A2.small-amount-hurts": _small_amount_rule,
-        "A2.half-pm": _half_rule,
-        "A3.order-parameter-first": lambda curves: _order_first_rule(curves, scales),
-        "A3.energy-least": lambda curves: _energy_least_rule(curves, scales),
+    by_claim: dict[str, Callable[[rules.Curves], rules.Finding]] = {
+        "A2.pm-75": lambda curves: rules.onset_rule(curves, rules.PARAMAGNETIC, 0.75),
+        "A2.qcp-25": lambda curves: rules.onset_rule(curves, rules.CRITICAL, 0.25),
+        "A2.small-amount-hurts": rules.small_amount_rule,
+        "A2.half-pm": rules.half_rule,
+        "A3.order-parameter-first": lambda curves: rules.order_first_rule(curves, scales),
+        "A3.energy-least": lambda curves: rules.energy_least_rule(curves, scales),
     }
-    findings: dict[str, tuple[Finding, str]] = {}
-    for name, rule in rules.items():
+    findings: dict[str, tuple[rules.Finding, str]] = {}
+    for name, rule in by_claim.items():
         found = rule(_curves(study.pruning, algorithm="cd"))
         findings[name] = found, _beside(rule, study, found.outcome)
-    findings["A2.schedule"] = _schedule_rule(study), ""
-    findings["A2.disconnect-18"] = _disconnected_rule(study), ""
+    findings["A2.schedule"] = rules.schedule_rule(study), ""
+    findings["A2.disconnect-18"] = rules.disconnected_rule(study), ""
     if study.convergence is not None and int(study.convergence.epoch[-1]) >= 1500:
         first, *others = study.convergence.rate.values
         beside = "; ".join(
-            f"{rate} rate: {_converged_rule(study.convergence.training.sel(rate=rate)).outcome}"
+            f"{rate} rate: {rules.converged_rule(study.convergence.training.sel(rate=rate)).outcome}"
             for rate in others
         )
-        found = _converged_rule(study.convergence.training.sel(rate=first))
+        found = rules.converged_rule(study.convergence.training.sel(rate=first))
         findings["A2.converged-by-500"] = found._replace(text=f"rate {first}: {found.text}"), beside
     verdicts = []
     for name in CLAIMS:
@@ -446,3 +145,41 @@ def verdicts(profile: str) -> list[Verdict]:
     """The verdicts on ``CLAIMS`` from the stored results of a profile."""
     parameters = resolve(PROFILES, profile)
     return settle(tfim_pruning.results(**parameters), parameters)
+
+
+def numbers(study: Study) -> dict[str, str]:
+    """Numbers that the chapter's sentences quote, as text; a dash where a run does not have them."""
+    found = dict.fromkeys(
+        (
+            "onset-critical", "onset-paramagnet", "half-paramagnet", "first-step-critical", "kl-ratio-dense", "kl-ratio-half",
+            "slopes-critical",
+        ),
+        "\u2013",
+    )  # fmt: skip
+    fields = {float(h) for h in study.pruning.field.values}
+    if "cd" not in study.pruning.algorithm or np.isnan(study.pruning.pruning.sel(measure="kl")).any():
+        return found
+    curves = _curves(study.pruning, algorithm="cd")
+    for name, field in (("critical", rules.CRITICAL), ("paramagnet", rules.PARAMAGNETIC)):
+        if field in fields and study.pruning.sizes["seed"] > 1:
+            found[f"onset-{name}"] = rules.percent(
+                float(rules.onsets(curves.of(field, *rules.PLOTTED), curves.removed).min())
+            )
+    half = int(np.argmax(curves.removed >= 0.5))
+    if rules.PARAMAGNETIC in fields and half > 0:
+        changes = [rules.growth(curves, rules.PARAMAGNETIC, name, half).value - 1 for name in rules.PLOTTED]
+        found["half-paramagnet"] = f"{100 * max(changes, key=abs):+.0f} %"
+    if rules.CRITICAL in fields:
+        mroe = curves.of(rules.CRITICAL, "mroe")
+        step = paired_difference(mroe[:, 1], mroe[:, 0])
+        found["first-step-critical"] = f"{step.value:+.5f} [{step.low:+.5f}, {step.high:+.5f}]"
+        slopes = rules.slopes(curves, rules.CRITICAL, _scales(study)[rules.CRITICAL])
+        found["slopes-critical"] = ", ".join(
+            f"{values.mean():.3g} ({name})" for name, values in slopes.items()
+        )
+        if "exact" in study.pruning.algorithm:
+            kl = study.pruning.pruning.sel(field=rules.CRITICAL, measure="kl").mean("seed")
+            ratio = (kl.sel(algorithm="cd") / kl.sel(algorithm="exact")).values
+            found["kl-ratio-dense"] = f"{ratio[0]:.2f} times"
+            found["kl-ratio-half"] = f"{ratio[half]:.2f}"
+    return found

@@ -1,9 +1,11 @@
-"""Stochastic gradient ascent on the likelihood by contrastive divergence, plain (CD-k) or persistent (PCD-k).
+r"""Stochastic gradient ascent on the likelihood by contrastive divergence, plain (CD-k) or persistent (PCD-k).
 
-One update compares the mini-batch with k Gibbs steps away from it (CD, Hinton 2002) or with chains that live on between updates
-(PCD, Tieleman 2008). Hidden units enter both phases by their probabilities, so that only visible states are drawn:
+One update compares the mini-batch with k Gibbs steps away from it (CD, Hinton 2002) or with chains that live
+on between updates (PCD, Tieleman 2008). Hidden units enter both phases by their probabilities, so that only
+visible states are drawn:
 
-    dL/dW_ij = < v_i p(h_j = 1 | v) >_data - < v_i p(h_j = 1 | v) >_chains .
+.. math:: \frac{\partial L}{\partial W_{ij}} =
+          \langle v_i p(h_j | v) \rangle_{data} - \langle v_i p(h_j | v) \rangle_{chains} .
 
 Sums over a batch run over tiles in order, lane by lane, and then across the sixteen lanes as a fixed tree.
 """
@@ -63,8 +65,9 @@ def _ascend(
 ):
     """One step up the gradient.
 
-    Tiles below ``negative_from`` are the batch, the others the chains, whose ``hidden`` carry the factor -n_batch / n_chains and whose
-    visible states are to be scaled by it: ``scale``. ``rate`` is the learning rate, divided by the batch size in ``step``.
+    Tiles below ``negative_from`` are the batch, the others the chains, whose ``hidden`` carry the factor
+    -n_batch / n_chains and whose visible states are to be scaled by it: ``scale``. ``rate`` is the learning
+    rate, divided by the batch size in ``step``.
     """
     n_visible, n_hidden = weights.shape
     v_stride, h_stride = LANES * n_visible, LANES * n_hidden
@@ -97,11 +100,12 @@ def train_epoch(
     data, order, weights, visible_bias, hidden_bias, mask, batch_size, k, rate, weight_decay, chains, persistent,
     first_update, seed,
 ):  # fmt: skip
-    """One pass over the rows ``order`` of ``data`` in mini-batches; parameters and ``chains`` change in place.
+    """One pass over the rows ``order`` of ``data`` in mini-batches; parameters and ``chains`` change in
+    place.
 
-    ``data`` is packed (:func:`rbmlib.kernels.gibbs.pack_rows`), ``chains`` uint8 (n_chains, n_visible): the persistent chains, not
-    read when ``persistent`` is False. ``mask`` is bool: a weight whose mask is False is never touched. Returns the number of
-    updates made.
+    ``data`` is packed (:func:`rbmlib.kernels.gibbs.pack_rows`), ``chains`` uint8 (n_chains, n_visible): the
+    persistent chains, not read when ``persistent`` is False. ``mask`` is bool: a weight whose mask is False
+    is never touched. Returns the number of updates made.
     """
     n_visible, n_hidden = weights.shape
     n_samples = order.shape[0]

@@ -1,7 +1,8 @@
-"""Exponentials and logarithms made of additions, multiplications and explicit fused multiply-adds: portable bits.
+"""Exponentials and logarithms made of additions, multiplications and explicit fused multiply-adds: portable
+bits.
 
-Float64 versions come as scalars and as eight lanes with the same bits; both are within 2 units in the last place. The float32
-version serves the Gibbs samplers, where a probability is compared with 21 random bits.
+Float64 versions come as scalars and as eight lanes with the same bits; both are within 2 units in the last
+place. The float32 version serves the Gibbs samplers, where a probability is compared with 21 random bits.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Exact sums over all states of one layer, by half tables, and over given states: float64, portable bits.
 
-A field splits into two halves of the layer, x_j(v) = A_j[high bits of v] + B_j[low bits of v], so that the factor of a unit summed out
-is 1 + exp(A_j) exp(B_j): two tables of 2^(n/2) exponentials replace 2^n of them, and log p~ is the logarithm of a product.
-States are numbered by their code: bit i (value 2**i) is unit i.
+A field splits into two halves of the layer, x_j(v) = A_j[high bits of v] + B_j[low bits of v], so that the
+factor of a unit summed out is 1 + exp(A_j) exp(B_j): two tables of 2^(n/2) exponentials replace 2^n of them,
+and log p~ is the logarithm of a product. States are numbered by their code: bit i (value 2**i) is unit i.
 """
 
 from __future__ import annotations
@@ -18,9 +18,11 @@ STATES = 8
 
 @jit
 def half_table(weights, bias, first, n_bits, n_codes, table):
-    """Exponentials of partial fields: ``table[j, code] = exp(bias[j] + sum over set bits i of weights[first + i, j])``.
+    """Exponentials of partial fields: ``table[j, code] = exp(bias[j] + sum over set bits i of weights[first +
+    i, j])``.
 
-    ``weights`` is float64 (n_units, n_summed); ``n_codes`` may exceed 2**n_bits to fill a register: the surplus repeats.
+    ``weights`` is float64 (n_units, n_summed); ``n_codes`` may exceed 2**n_bits to fill a register: the
+    surplus repeats.
     """
     for j in range(weights.shape[1]):
         for code in range(n_codes):
@@ -44,7 +46,9 @@ def bias_table(bias, first, n_bits, table):
 
 @inline
 def _row_of_log_weights(high, table_high, table_low, bias_high, bias_low, chunks, row):
-    """log p~ of all states with the given high bits: products over each chunk of units, then one logarithm."""
+    """log p~ of all states with the given high bits: products over each chunk of units, then one
+    logarithm.
+    """
     for low in range(0, row.shape[0], STATES):
         total = load(bias_low, low) + splat(bias_high[high])
         for chunk in range(chunks.shape[0] - 1):
@@ -69,7 +73,8 @@ def log_weights(table_high, table_low, bias_high, bias_low, chunks, out):
 def log_sum_of_weights(table_high, table_low, bias_high, bias_low, chunks, n_low):
     """log sum of p~ over all states, row by row, keeping no more than one row.
 
-    Only the first ``n_low`` entries of a row count, so that a layer of fewer than three units can fill a register.
+    Only the first ``n_low`` entries of a row count, so that a layer of fewer than three units can fill a
+    register.
     """
     row = np.empty(bias_low.shape[0])
     largest, total = -np.inf, 0.0
@@ -104,7 +109,9 @@ def normalized(log_p, log_z, probabilities):
 
 @jit
 def tiles_of_rows(rows, tiles):
-    """Rows of 0 and 1 as tiles of eight: ``tiles`` is float64 (n_tiles, n_units, 8); missing rows are zero."""
+    """Rows of 0 and 1 as tiles of eight: ``tiles`` is float64 (n_tiles, n_units, 8); missing rows are
+    zero.
+    """
     for tile in range(tiles.shape[0]):
         for unit in range(tiles.shape[1]):
             for lane in range(STATES):
@@ -114,7 +121,9 @@ def tiles_of_rows(rows, tiles):
 
 @jit
 def log_weights_of_tiles(tiles, weights, own_bias, other_bias, out):
-    """log p~ of each row of the tiles with the other layer summed out: own_bias . s + sum_j softplus(other_bias_j + (s W)_j)."""
+    """log p~ of each row of the tiles with the other layer summed out: own_bias . s + sum_j
+    softplus(other_bias_j + (s W)_j).
+    """
     n_own, n_other = weights.shape
     size = n_own * STATES
     for tile in range(tiles.shape[0]):
@@ -131,7 +140,8 @@ def log_weights_of_tiles(tiles, weights, own_bias, other_bias, out):
 
 @jit
 def expectations_over_tiles(tiles, probability, weights, other_bias, products, own_mean, other_mean):
-    """Sums over rows s with probability q_s: q_s s_i p_j(s) -> ``products``, q_s s_i -> ``own_mean``, q_s p_j(s) -> ``other_mean``.
+    """Sums over rows s with probability q_s: q_s s_i p_j(s) -> ``products``, q_s s_i -> ``own_mean``, q_s
+    p_j(s) -> ``other_mean``.
 
     p_j(s) = logistic(other_bias_j + (s W)_j). ``probability`` is padded with zeros to whole tiles.
     """

@@ -1,10 +1,10 @@
 """Block Gibbs sampling of restricted Boltzmann machines, sixteen chains at a time.
 
-A tile holds sixteen chains: the state of one unit in all of them is one register of float32 zeros and ones. A step draws the
-hidden layer given the visible one and then the visible layer given the hidden one; the words that it needs come from one row of
-Philox counters, unit after unit, hidden ones first, so that a chain's draws do not depend on its neighbours. Fields
-``bias + sum_i weight_i * state_i`` are summed in the order of the units by fused multiply-adds, which are exact products here
-(states are 0 or 1).
+A tile holds sixteen chains: the state of one unit in all of them is one register of float32 zeros and ones. A
+step draws the hidden layer given the visible one and then the visible layer given the hidden one; the words
+that it needs come from one row of Philox counters, unit after unit, hidden ones first, so that a chain's
+draws do not depend on its neighbours. Fields ``bias + sum_i weight_i * state_i`` are summed in the order of
+the units by fused multiply-adds, which are exact products here (states are 0 or 1).
 """
 
 from __future__ import annotations
@@ -79,10 +79,12 @@ def layer_fields(width, weights, in_stride, out_stride, bias, n_in, n_out, state
 
 @inline
 def draw_uniforms(uniforms, n_units, step, first_chain, stream, k0, k1):
-    """Uniform numbers for ``n_units`` units of sixteen chains at one step, six units a Philox block of 128 bits.
+    """Uniform numbers for ``n_units`` units of sixteen chains at one step, six units a Philox block of 128
+    bits.
 
-    Units 0 to 3 of a block take the upper 21 bits of its four words, units 4 and 5 the lower bits of words 0, 1 and 2, 3. (A
-    probability is thus realised to within 2.4e-7.) The buffer is rounded up to a multiple of six units.
+    Units 0 to 3 of a block take the upper 21 bits of its four words, units 4 and 5 the lower bits of words 0,
+    1 and 2, 3. (A probability is thus realised to within 2.4e-7.) The buffer is rounded up to a multiple of
+    six units.
     """
     for block in range((n_units + 5) // 6):
         w0, w1, w2, w3 = words_of_sixteen_chains(np.uint64(block), step, first_chain, stream, k0, k1)
@@ -131,7 +133,9 @@ def gibbs_step(
     k0,
     k1,
 ):
-    """One step v -> h -> v of one tile in place; ``hidden`` is left holding the hidden states that were drawn."""
+    """One step v -> h -> v of one tile in place; ``hidden`` is left holding the hidden states that were
+    drawn.
+    """
     n_visible, n_hidden = weights.shape
     draw_uniforms(uniforms, n_visible + n_hidden, step, chain, stream, k0, k1)
     layer_fields(
@@ -150,7 +154,9 @@ def buffer_size(n_visible, n_hidden):
 
 @jit
 def pack_rows(states, packed):
-    """Pack uint8 rows of 0 and 1, 32 units a word: ``packed`` is uint32 (n_rows, ceil(n_units / 32)), unit 0 the lowest bit."""
+    """Pack uint8 rows of 0 and 1, 32 units a word: ``packed`` is uint32 (n_rows, ceil(n_units / 32)), unit 0
+    the lowest bit.
+    """
     for row in range(states.shape[0]):
         for word in range(packed.shape[1]):
             bits = np.uint32(0)
@@ -161,7 +167,9 @@ def pack_rows(states, packed):
 
 @inline
 def gather_tile(packed, rows, first, n, n_units, words, tile, at):
-    """Unpack the rows ``rows[first:first + 16]`` (those below ``n``, the others zero) into a tile; ``words`` is scratch."""
+    """Unpack the rows ``rows[first:first + 16]`` (those below ``n``, the others zero) into a tile; ``words``
+    is scratch.
+    """
     for word in range(packed.shape[1]):
         for lane in range(LANES):
             words[lane] = packed[rows[first + lane], word] if first + lane < n else np.uint32(0)
@@ -172,7 +180,9 @@ def gather_tile(packed, rows, first, n, n_units, words, tile, at):
 
 @inline
 def pack_tile(tile, at, n_units, packed, first, n):
-    """Pack a tile's states into the rows ``first ... first + 15`` below ``n``: the inverse of :func:`gather_tile`."""
+    """Pack a tile's states into the rows ``first ... first + 15`` below ``n``: the inverse of
+    :func:`gather_tile`.
+    """
     for lane in range(min(LANES, n - first)):
         for word in range(packed.shape[1]):
             bits = np.uint32(0)
@@ -193,8 +203,8 @@ def unpack_rows(packed, states):
 def gibbs_sample(weights, visible_bias, hidden_bias, states, n_steps, first_step, first_chain, stream, seed):
     """Advance chains by ``n_steps`` steps in place.
 
-    ``states`` is uint8 (n_chains, n_visible); row c is chain ``first_chain + c``, so that any split of the rows into calls gives
-    the same bits.
+    ``states`` is uint8 (n_chains, n_visible); row c is chain ``first_chain + c``, so that any split of the
+    rows into calls gives the same bits.
     """
     n_visible, n_hidden = weights.shape
     n_chains = states.shape[0]

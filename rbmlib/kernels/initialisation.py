@@ -26,7 +26,8 @@ def _symmetric(high, low):
 def normal_numbers(out, seed):
     """Fill a flat float64 array with standard normal numbers by Marsaglia's polar method.
 
-    Pair m uses the counters (attempt, m, 0, weights stream), attempt = 0, 1, ... until a point falls into the unit disc.
+    Pair m uses the counters (attempt, m, 0, weights stream), attempt = 0, 1, ... until a point falls into the
+    unit disc.
     """
     k0, k1 = split_seed(np.uint64(seed))
     for pair in range((out.shape[0] + 1) // 2):

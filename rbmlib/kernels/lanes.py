@@ -1,8 +1,8 @@
 """Explicit SIMD lanes for numba: fixed-width vectors that live in registers.
 
-LLVM splits a vector that is wider than the processor's registers (16 float32 lanes are one AVX-512, two AVX2 or four SSE
-registers), and every lane is rounded by itself, so the bits do not depend on the split. A sum across lanes is a fixed tree
-(:func:`tree_sum`).
+LLVM splits a vector that is wider than the processor's registers (16 float32 lanes are one AVX-512, two AVX2
+or four SSE registers), and every lane is rounded by itself, so the bits do not depend on the split. A sum
+across lanes is a fixed tree (:func:`tree_sum`).
 
 ===========  =====================  ===========================================
 type         lanes                  made by
@@ -13,7 +13,8 @@ type         lanes                  made by
 ``u64x8``    8 unsigned 64-bit      ``splat`` of a uint64, ``even_chains``
 ===========  =====================  ===========================================
 
-Arrays are passed C-contiguous with a flat element offset, so that a kernel can hold several tiles in one buffer.
+Arrays are passed C-contiguous with a flat element offset, so that a kernel can hold several tiles in one
+buffer.
 """
 
 from __future__ import annotations
@@ -227,10 +228,11 @@ for _symbol, _operation in (
 
 @intrinsic
 def scale_by_power_of_two(typingctx, a, exponent):
-    """``a * 2**n`` where ``exponent`` holds ``n + magic`` (see ``elementary``): an integer add to a's exponent bits.
+    """``a * 2**n`` where ``exponent`` holds ``n + magic`` (see ``elementary``): an integer add to a's
+    exponent bits.
 
-    ``magic`` is 1.5 * 2**23 (float32) or 1.5 * 2**52 (float64): adding it rounds to an integer, which then stands in the
-    low bits of the sum. Neither ``a`` nor the result may leave the normal numbers.
+    ``magic`` is 1.5 * 2**23 (float32) or 1.5 * 2**52 (float64): adding it rounds to an integer, which then
+    stands in the low bits of the sum. Neither ``a`` nor the result may leave the normal numbers.
     """
     if not (a == exponent and a in _FLOATS):
         return None
@@ -283,7 +285,9 @@ def tree_sum(typingctx, a):
 
 @inline
 def aligned_float32(n):
-    """An uninitialised float32 array of ``n`` elements that starts on a cache line (a register then never spans two)."""
+    """An uninitialised float32 array of ``n`` elements that starts on a cache line (a register then never
+    spans two).
+    """
     buffer = np.empty(n + 16, np.float32)
     start = (-(buffer.ctypes.data // 4)) % 16
     return buffer[start : start + n]
@@ -395,7 +399,9 @@ def _uniform_from_fraction_bits(builder, bits):
 
 @intrinsic
 def uniform_of_top_bits(typingctx, words):
-    """Uniform numbers (2 k + 1) * 2**-22 from the upper 21 bits k of 32-bit words: never 0, never 1, exact."""
+    """Uniform numbers (2 k + 1) * 2**-22 from the upper 21 bits k of 32-bit words: never 0, never 1,
+    exact.
+    """
     if words is not u32x16:
         return None
 
@@ -408,7 +414,9 @@ def uniform_of_top_bits(typingctx, words):
 
 @intrinsic
 def uniform_of_low_bits(typingctx, first, second):
-    """Uniform numbers (2 k + 1) * 2**-22 with k = the lower 11 bits of one word, then the lower 10 bits of another."""
+    """Uniform numbers (2 k + 1) * 2**-22 with k = the lower 11 bits of one word, then the lower 10 bits of
+    another.
+    """
     if not (first == second == u32x16):
         return None
 
@@ -429,7 +437,8 @@ def uniform_of_low_bits(typingctx, first, second):
 def splat_block(typingctx, array, offset, size):
     """A tuple of ``len(size)`` lanes, each one element of ``array`` from ``offset`` on, in every lane.
 
-    ``size`` is any tuple of integers: only its length counts, which makes the number of registers part of the type.
+    ``size`` is any tuple of integers: only its length counts, which makes the number of registers part of the
+    type.
     """
     lanes = _OF_ELEMENT.get(getattr(array, "dtype", None))
     if lanes is None or not isinstance(size, types.UniTuple):

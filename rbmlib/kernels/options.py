@@ -3,9 +3,12 @@
 A kernel returns the same bits on every x86-64 processor because
 
 - it is compiled without fast-math, so that LLVM neither reorders sums nor contracts ``a * b + c``;
-- it uses only ``+ - * /``, square roots, comparisons, conversions and integers, all of which IEEE 754 rounds correctly,
-  and *explicit* fused multiply-adds (:func:`fma`), which LLVM emulates with the same bits where hardware lacks them;
-- exponentials and logarithms are our own polynomials (:mod:`rbmlib.kernels.elementary`), since those of libm, numpy and
+- it uses only ``+ - * /``, square roots, comparisons, conversions and integers, all of which IEEE 754 rounds
+  correctly,
+  and *explicit* fused multiply-adds (:func:`fma`), which LLVM emulates with the same bits where hardware
+  lacks them;
+- exponentials and logarithms are our own polynomials (:mod:`rbmlib.kernels.elementary`), since those of libm,
+  numpy and
   SVML depend on the processor;
 - sums across lanes run in an order that the code spells out (:mod:`rbmlib.kernels.lanes`).
 """
@@ -37,7 +40,8 @@ _STAMP = _kernels_stamp()
 class _KernelCache(FunctionCache):
     """Numba's disk cache, made stale by a change in *any* kernel module.
 
-    Numba stamps a cached function with its own file only, although callees from other files are compiled into it.
+    Numba stamps a cached function with its own file only, although callees from other files are compiled into
+    it.
     """
 
     def __init__(self, py_func: Callable[..., Any]) -> None:
@@ -48,14 +52,18 @@ class _KernelCache(FunctionCache):
 
 
 def jit(function: Callable[..., Any]) -> Any:
-    """Compile a kernel: no Python objects, no fast-math, no bounds checks, cached on disk, releasing the GIL."""
+    """Compile a kernel: no Python objects, no fast-math, no bounds checks, cached on disk, releasing the
+    GIL.
+    """
     dispatcher = numba.njit(fastmath=False, boundscheck=False, error_model="numpy", nogil=True)(function)
     dispatcher._cache = _KernelCache(function)
     return dispatcher
 
 
 def inline(function: Callable[..., Any]) -> Any:
-    """Compile a small piece that LLVM is told to inline into the kernels that call it (never called from Python)."""
+    """Compile a small piece that LLVM is told to inline into the kernels that call it (never called from
+    Python).
+    """
     return numba.njit(fastmath=False, boundscheck=False, error_model="numpy", nogil=True, forceinline=True)(
         function
     )

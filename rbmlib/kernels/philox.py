@@ -1,7 +1,8 @@
-"""Philox4x32-10, the counter-based random number generator of Salmon et al. (SC'11), scalar and in sixteen lanes.
+"""Philox4x32-10, the counter-based random number generator of Salmon et al. (SC'11), scalar and in sixteen
+lanes.
 
-A draw is a pure function of a 64-bit key (the seed) and a 128-bit counter, so that no state is carried: any chain's any step
-can be drawn by any thread, in any order. The counter's words are
+A draw is a pure function of a 64-bit key (the seed) and a 128-bit counter, so that no state is carried: any
+chain's any step can be drawn by any thread, in any order. The counter's words are
 
 ====  =========================================================
 word  meaning
@@ -45,7 +46,9 @@ def split_seed(seed):
 
 @inline
 def philox4x32(c0, c1, c2, c3, k0, k1):
-    """Four 32-bit words (as uint64) from four counter words and two key words (uint64 below 2**32), in ten rounds."""
+    """Four 32-bit words (as uint64) from four counter words and two key words (uint64 below 2**32), in ten
+    rounds.
+    """
     for _ in range(10):
         p0 = _M0 * c0
         p1 = _M1 * c2
@@ -66,7 +69,8 @@ def _round_of_lanes(x0, x1, x2, x3, k0, k1):
 def words_of_sixteen_chains(block, step, first_chain, stream, k0, k1):
     """The four words of counter block ``block`` for chains ``first_chain ... + 15``, each a ``u32x16``.
 
-    Even and odd chains run side by side, eight 64-bit lanes each, whose high halves hold garbage: products read low words only.
+    Even and odd chains run side by side, eight 64-bit lanes each, whose high halves hold garbage: products
+    read low words only.
     """
     e0, e1, e2, e3 = splat(block), splat(step), even_chains(first_chain), splat(stream)
     o0, o1, o2, o3 = splat(block), splat(step), even_chains(first_chain + _1), splat(stream)

@@ -106,3 +106,29 @@ def label(profiles: Mapping[str, Profile], parameters: Mapping[str, Value]) -> s
     if not changes[nearest]:
         return nearest
     return f"{nearest}, modified: {', '.join(changes[nearest])}"
+
+
+def chosen(profiles: Mapping[str, Profile], namespace: Mapping[str, object]) -> dict[str, Value]:
+    """Collect an experiment's parameters from a notebook's variables.
+
+    Parameters
+    ----------
+    profiles : mapping of str to Profile
+        The experiment's profiles, which say what its parameters are called.
+    namespace : mapping
+        ``globals()`` of the notebook.
+
+    Returns
+    -------
+    dict
+        In the profile's order.
+
+    Raises
+    ------
+    UnknownName
+        If a parameter is not among the variables.
+    """
+    names = next(iter(profiles.values())).parameters
+    for name in names:
+        _known("parameter", name, namespace)
+    return {name: namespace[name] for name in names}  # type: ignore[misc]
