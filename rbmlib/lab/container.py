@@ -7,13 +7,13 @@ SHA-256 of everything before it. ``numpy.load(path, allow_pickle=False)`` reads 
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import json
 import re
 import zipfile
-import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,16 @@ _META = "meta.json"
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
 _COMMENT = re.compile(rb"sha256:[0-9a-f]{64}")
 _COMMENT_LENGTH = 71
+# What a description must hold, and of which kind.
+_FIELDS = {
+    "key": str,
+    "digest": str,
+    "digests": dict,
+    "attrs": dict,
+    "variables": dict,
+    "order": list,
+    "origin": dict,
+}
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 
 
@@ -62,14 +72,18 @@ def variable_digests(dataset: xr.Dataset) -> dict[str, str]:
 
     Attributes do not count. Values are compared as bits: ``0.0`` and ``-0.0`` differ, equal NaN do not.
     """
-    digests = {}
-    for name, variable in dataset.variables.items():
-        array = _array(str(name), variable.values)
-        head = [str(name), name in dataset.coords, list(variable.dims), array.dtype.str, list(array.shape)]
-        total = hashlib.sha256(canonical_json(head).encode())
-        total.update(array.tobytes() if array.ndim == 0 or array.size == 0 else memoryview(array).cast("B"))
-        digests[str(name)] = total.hexdigest()
-    return digests
+    return {
+        str(name): _variable_digest(str(name), name in dataset.coords, variable)
+        for name, variable in dataset.variables.items()
+    }
+
+
+def _variable_digest(name: str, is_coordinate: bool, variable: xr.Variable) -> str:
+    array = _array(name, variable.values)
+    head = [name, is_coordinate, list(variable.dims), array.dtype.str, list(array.shape)]
+    total = hashlib.sha256(canonical_json(head).encode())
+    total.update(array.tobytes() if array.ndim == 0 or array.size == 0 else memoryview(array).cast("B"))
+    return total.hexdigest()
 
 
 def combined_digest(digests: Mapping[str, str]) -> str:
@@ -165,14 +179,10 @@ def _open(path: Path, content: bytes) -> tuple[zipfile.ZipFile, dict[str, Any]]:
     meta = json.loads(_read(archive, _META).item())
     if meta["format"] != FORMAT:
         raise DamagedResult(path, f"it has format {meta['format']!r}; this version reads format {FORMAT}")
+    for name, kind in _FIELDS.items():
+        if not isinstance(meta[name], kind):
+            raise DamagedResult(path, f"its description has {name} = {meta[name]!r}")
     return archive, meta
-
-
-# What zipfile, NumPy and json raise on bytes that are not what they should be.
-_UNREADABLE = (
-    ValueError, KeyError, TypeError, IndexError, AttributeError, EOFError, OSError, NotImplementedError,
-    RuntimeError, MemoryError, zipfile.BadZipFile, zlib.error,
-)  # fmt: skip
 
 
 def decode_meta(path: Path, content: bytes) -> dict[str, Any]:
@@ -183,10 +193,8 @@ def decode_meta(path: Path, content: bytes) -> dict[str, Any]:
     DamagedResult
         If any byte is not what was written.
     """
-    try:
+    with _typed(path):
         return _open(path, content)[1]
-    except _UNREADABLE as error:
-        raise DamagedResult(path, f"it cannot be read ({error})") from error
 
 
 def decode(path: Path, content: bytes) -> tuple[dict[str, Any], dict[str, xr.Variable]]:
@@ -195,25 +203,46 @@ def decode(path: Path, content: bytes) -> tuple[dict[str, Any], dict[str, xr.Var
     Raises
     ------
     DamagedResult
-        If any byte is not what was written, or a member would need unpickling.
+        If any byte is not what was written, a member would need unpickling, or an array is not the one that
+        the description was written for.
     """
-    try:
+    with _typed(path):
         archive, meta = _open(path, content)
         variables = {}
         for name, about in meta["variables"].items():
             values = _read(archive, name)
-            variables[name] = xr.Variable(tuple(about["dims"]), values, about["attrs"])
-    except _UNREADABLE as error:
-        raise DamagedResult(path, f"it cannot be read ({error})") from error
-    return meta, variables
+            variables[name] = variable = xr.Variable(tuple(about["dims"]), values, about["attrs"])
+            if _variable_digest(name, about["coord"], variable) != meta["digests"][name]:
+                raise DamagedResult(path, f"its array {name} is not the one that was written")
+        if combined_digest(meta["digests"]) != meta["digest"]:
+            raise DamagedResult(path, "the digests of its arrays do not add up to that of the whole")
+        return meta, variables
 
 
-def assemble(meta: Mapping[str, Any], variables: Mapping[str, xr.Variable]) -> xr.Dataset:
-    """Put variables together as the dataset that was saved, in its order."""
-    about = meta["variables"]
-    ordered = [name for name in meta["order"] if name in variables]
-    return xr.Dataset(
-        {name: variables[name] for name in ordered if not about[name]["coord"]},
-        coords={name: variables[name] for name in ordered if about[name]["coord"]},
-        attrs=meta["attrs"],
-    )
+@contextlib.contextmanager
+def _typed(path: Path) -> Iterator[None]:
+    """Whatever zipfile, NumPy, json and xarray raise on bytes that someone else wrote means: damaged."""
+    try:
+        yield
+    except DamagedResult:
+        raise
+    except Exception as error:
+        raise DamagedResult(path, f"it cannot be read ({type(error).__name__}: {error})") from error
+
+
+def assemble(path: Path, meta: Mapping[str, Any], variables: Mapping[str, xr.Variable]) -> xr.Dataset:
+    """Put variables together as the dataset that was saved, in its order.
+
+    Raises
+    ------
+    DamagedResult
+        If they do not go together; `path` names the file in the message.
+    """
+    with _typed(path):
+        about = meta["variables"]
+        ordered = [name for name in meta["order"] if name in variables]
+        return xr.Dataset(
+            {name: variables[name] for name in ordered if not about[name]["coord"]},
+            coords={name: variables[name] for name in ordered if about[name]["coord"]},
+            attrs=meta["attrs"],
+        )

@@ -106,7 +106,7 @@ def write_whole(path: Path, content: bytes) -> None:
             temporary.unlink(missing_ok=True)
             raise
     except OSError as error:
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
         advice = "free some space" if full else "make the folder writable"
         raise StoreNotWritable(
             f"cannot write {path}: {error.strerror or error}; {advice}, or set RBMLIB_CACHE "
@@ -232,7 +232,8 @@ class Store:
         DamagedResult
             If a file is not what was written.
         """
-        meta, variables = self._read(self._main(key), key)
+        path = self._main(key)
+        meta, variables = self._read(path, key)
         if set(meta["order"]) - set(variables):
             for suffix in (_PART, ""):
                 rest = self._find(key, False, suffix)
@@ -241,8 +242,8 @@ class Store:
                 other, more = self._read(rest, key)
                 if other["digest"] == meta["digest"]:
                     about = {**meta["variables"], **other["variables"]}
-                    return container.assemble({**meta, "variables": about}, {**variables, **more})
-        return container.assemble(meta, variables)
+                    return container.assemble(path, {**meta, "variables": about}, {**variables, **more})
+        return container.assemble(path, meta, variables)
 
     def complete(self, key: str) -> bool:
         """Say whether :meth:`load` would give every variable of the result."""
