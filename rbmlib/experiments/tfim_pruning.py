@@ -261,6 +261,9 @@ def results(**parameters: Any) -> Study:
     found = sweep([cell for _, cell in labelled])
     parts: dict[str, dict[tuple[str, float, int], xr.Dataset]] = {}
     for ((part, *place), _), dataset in zip(labelled, found, strict=True):
+        if "pruning" in dataset:
+            # A chain too long to enumerate is measured from samples only.
+            dataset = dataset.assign(pruning=dataset.pruning.fillna(dataset.sampled))
         parts.setdefault(part, {})[tuple(place)] = dataset
     main = _together(parts["pruning"], "algorithm")
     n_weights = p["n_spins"] * p["n_hidden"]

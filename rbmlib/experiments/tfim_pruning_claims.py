@@ -152,6 +152,8 @@ def numbers(study: Study) -> dict[str, str]:
     found = dict.fromkeys(
         (
             "onset-critical", "onset-paramagnet", "half-paramagnet", "first-step-critical", "kl-ratio-dense", "kl-ratio-half",
+            "kl-exact",
+            "kl-data",
             "slopes-critical",
         ),
         "\u2013",
@@ -177,6 +179,8 @@ def numbers(study: Study) -> dict[str, str]:
         found["slopes-critical"] = ", ".join(
             f"{values.mean():.3g} ({name})" for name, values in slopes.items()
         )
+        for name, measure in (("kl-exact", "kl"), ("kl-data", "kl_data")):
+            found[name] = f"{curves.of(rules.CRITICAL, measure)[:, 0].mean():.2g}"
         if "exact" in study.pruning.algorithm:
             kl = study.pruning.pruning.sel(field=rules.CRITICAL, measure="kl").mean("seed")
             ratio = (kl.sel(algorithm="cd") / kl.sel(algorithm="exact")).values

@@ -82,18 +82,20 @@ def pruning_curves(results: xr.Dataset, disconnected: float | None = None) -> In
 def _pruning_panel(results: xr.Dataset, algorithm: str, field: float, disconnected: float | None) -> Figure:
     pruning = results.pruning.sel(algorithm=algorithm, field=field)
     removed = results.removed.values
+    # Chains too long to enumerate have no history.
+    history = "training" in results and bool(results.training.notnull().any())
     with style.context():
         figure, grid = style.figure(1, 2, width=PANEL, height=3.6, sharey=True, width_ratios=[1, 2.4])
         before, after = grid[0]
         for name in PLOTTED:
             if np.isnan(pruning.sel(measure=name)).all():
                 continue
-            if "training" in results:
+            if history:
                 training = results.training.sel(field=field, measure=name)
                 style.band(before, results.epoch.values, _values(training, "epoch"))
             style.band(after, removed, _values(pruning.sel(measure=name), "stage"), label=LABELS[name])
         after.set_yscale("log")
-        if "training" in results:
+        if history:
             before.set_xlabel("epoch")
             before.set_xticks([0, int(results.epoch[-1])])
         else:
@@ -135,7 +137,7 @@ def algorithm_curves(results: xr.Dataset, floor: float | None = None) -> InlineH
                 axes.set_ylabel(LABELS[measure])
             _removed_axis(grid[-1, 0], results.removed.values)
             grid[0, 0].set_title(_title(float(field)))
-            figure.legend(*grid[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
+            figure.legend(*grid[-1, 0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
         panels.append(figure)
     return inline_svg(
         panels,
@@ -323,6 +325,7 @@ def schedule_table(results: xr.Dataset, nominal: Sequence[float]) -> InlineHTML:
             f"<td>{100 * kept / results.kept.values[0]:.1f} %</td>{cells}</tr>"
         )
     table = (
+        "<style>.rbm-schedule td, .rbm-schedule th { padding: .1rem .6rem; text-align: right; }</style>"
         '<table class="rbm-schedule"><thead><tr><th>iteration</th><th>weights</th><th>nominal</th><th>actual</th>'
         f"{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
     )
