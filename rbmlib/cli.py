@@ -84,6 +84,16 @@ def _workers(command: F) -> F:
     )(command)
 
 
+def _where(command: F) -> F:
+    scheduler = click.option(
+        "--scheduler",
+        metavar="ADDRESS",
+        help="Compute on the Dask cluster whose scheduler listens here, such as tcp://10.0.0.1:8786. "
+        "--workers then says how many cells it is handed at once.",
+    )
+    return _workers(scheduler(command))
+
+
 @click.group(
     cls=_OneSentence, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
 )
@@ -146,7 +156,7 @@ def list_notebooks(ctx: click.Context, as_json: bool) -> None:
     type=click.Path(file_okay=False, path_type=Path),
     help="Folder for the results (default: rbmlib-output/NAME).",
 )
-@_workers
+@_where
 @click.pass_context
 def run(
     ctx: click.Context,
@@ -156,6 +166,7 @@ def run(
     profile: str | None,
     out: Path | None,
     workers: int | None,
+    scheduler: str | None,
 ) -> None:
     """Execute one notebook with chosen parameters.
 
@@ -174,15 +185,17 @@ def run(
     project = _project(ctx)
     request = settle(project, name, _read_parameters(file), dict(given), profile=profile)
     folder = out or Path("rbmlib-output", name)
-    notebook, page = run_notebook(project, request, folder, workers=workers, progress=True, report=_say)
+    notebook, page = run_notebook(
+        project, request, folder, workers=workers, scheduler=scheduler, progress=True, report=_say
+    )
     click.echo(f"notebook: {notebook}\npage:     {page}")
 
 
 @cli.command()
 @click.option("--strict", is_flag=True, help="Let any warning fail the build.")
-@_workers
+@_where
 @click.pass_context
-def book(ctx: click.Context, strict: bool, workers: int | None) -> None:
+def book(ctx: click.Context, strict: bool, workers: int | None, scheduler: str | None) -> None:
     """Execute the notebooks that are out of date, and build the book.
 
     A notebook is out of date if its source, the code that it calls or the results that it shows changed. On
@@ -190,29 +203,32 @@ def book(ctx: click.Context, strict: bool, workers: int | None) -> None:
     """
     from rbmlib.publish.build import build
 
-    index = build(_project(ctx), strict=strict, workers=workers, progress=True, report=_say)
+    project = _project(ctx)
+    index = build(project, strict=strict, workers=workers, scheduler=scheduler, progress=True, report=_say)
     click.echo(f"book: {index}")
 
 
 @cli.command()
 @click.argument("name")
 @click.option("--profile", required=True, help="The profile to compute, as `rbmlib list` shows it.")
-@_workers
+@_where
 @click.pass_context
-def sweep(ctx: click.Context, name: str, profile: str, workers: int | None) -> None:
+def sweep(ctx: click.Context, name: str, profile: str, workers: int | None, scheduler: str | None) -> None:
     """Compute the results of one notebook; execute nothing.
 
     The results of an unmodified profile go to the project's published results, where a build finds them.
 
     \b
-    Example:
+    Examples:
       rbmlib sweep tfim_pruning --profile book --workers 8
+      rbmlib sweep tfim_pruning --profile book --scheduler tcp://10.0.0.1:8786
     """  # noqa: D301
     from rbmlib.publish.run import fill, settle
 
     project = _project(ctx)
     request = settle(project, name, profile=profile)
-    fill(project, request.cells, workers=workers, publish=not request.modified, progress=True)
+    publish = not request.modified
+    fill(project, request.cells, workers=workers, scheduler=scheduler, publish=publish, progress=True)
     click.echo(f"{len(request.cells)} results of {name}, profile {profile}, are stored")
 
 

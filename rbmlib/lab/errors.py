@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import BrokenExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +17,58 @@ class FingerprintError(LabError):
 
 class CodeChanged(LabError):
     """The source in a worker is not the source that the sweep took its keys from."""
+
+
+class ClusterError(LabError, BrokenExecutor):
+    """A cluster cannot be used, or not any longer; what is finished is stored."""
+
+
+class SchedulerUnreachable(ClusterError):
+    """No Dask scheduler answers at the address.
+
+    Attributes
+    ----------
+    address : str
+        The address.
+    """
+
+    def __init__(self, address: str, why: str = "") -> None:
+        super().__init__(
+            f"no Dask scheduler answers at {address}{f' ({why})' if why else ''}; start one with `dask scheduler` "
+            "and pass the address that it prints"
+        )
+        self.address, self.why = address, why
+
+    def __reduce__(self) -> tuple[type, tuple[str, str]]:
+        return type(self), (self.address, self.why)
+
+
+class SchedulerLost(ClusterError):
+    """The scheduler went away while it had cells to compute.
+
+    Attributes
+    ----------
+    address : str
+        Its address.
+    """
+
+    def __init__(self, address: str) -> None:
+        super().__init__(
+            f"the scheduler at {address} was lost; what it had finished is stored: start a scheduler and run the "
+            "same command again, and only what is missing is computed"
+        )
+        self.address = address
+
+    def __reduce__(self) -> tuple[type, tuple[str]]:
+        return type(self), (self.address,)
+
+
+class UnfitWorker(ClusterError):
+    """A worker of the cluster lacks this package, or the code of a cell."""
+
+
+class WorkersDied(LabError):
+    """One worker after another died while computing the same cell."""
 
 
 class ResultNotFound(LabError, KeyError):

@@ -63,6 +63,11 @@ class Reporter:
         elif self._tell is not None:
             self._tell(line)
 
+    def failed(self, line: str) -> None:
+        """Tell of a failed cell, in a terminal; elsewhere the error at the end is enough."""
+        if self._bar is not None:
+            self.note(line)
+
     def close(self) -> None:
         """Leave the bar as it stands."""
         if self._bar is not None:

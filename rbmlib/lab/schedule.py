@@ -14,15 +14,18 @@ from pathlib import Path
 from typing import Any
 
 import xarray as xr
-from filelock import FileLock, Timeout
+from filelock import FileLock
 
+from rbmlib.lab import locks
 from rbmlib.lab.cell import Cell
 from rbmlib.lab.errors import (
     CellFailure,
+    ClusterError,
+    CodeChanged,
     ConflictingResult,
     DamagedResult,
+    LabError,
     ResultNotFound,
-    StoreNotWritable,
 )
 from rbmlib.lab.fingerprint import code_fingerprint
 from rbmlib.lab.origin import origin_of
@@ -98,6 +101,7 @@ class Scheduler:
         self._looked = 0.0
         self._running: dict[Future, Node] = {}
         self._inputs: dict[str, xr.Dataset] = {}
+        self._end: LabError | None = None
         for cell in cells:
             self._add(cell)
         self._fresh = True
@@ -177,6 +181,8 @@ class Scheduler:
             write_whole(log, f"{node.cell}\n\n{details.rstrip()}\n".encode())
         self._mark(node, State.FAILED)
         self.failures.append(CellFailure(node.cell.name, dict(node.cell.parameters), reason, log))
+        if log is not None:
+            self.reporter.failed(str(self.failures[-1]))
         for dependent in node.dependents:
             if dependent.state is State.BLOCKED:
                 self._fail(dependent, f"its input {node.cell} failed", None)
@@ -197,6 +203,8 @@ class Scheduler:
             return
         self.store.clear_temporary()
         self.reporter.start(len(self.nodes), self.found)
+        for line in getattr(executor, "remarks", tuple)():
+            self.reporter.note(line)
         try:
             if executor is not None:
                 self._drive(executor, workers, own=False)
@@ -224,7 +232,7 @@ class Scheduler:
     def _drive(self, executor: Executor, window: int, own: bool) -> None:
         while self._ready or self._running or self._elsewhere:
             self._look_elsewhere()
-            while self._ready and self._may_start(window):
+            while self._ready and self._end is None and self._may_start(window):
                 self._start(self._ready.popleft(), executor, own)
             if self._running:
                 pause = _RECHECK if self._elsewhere else 1.0
@@ -232,8 +240,13 @@ class Scheduler:
                     self._finish(future, own)
             elif self._elsewhere and not self._ready:
                 time.sleep(_RECHECK)
+            if self._end is not None:
+                raise self._end  # now that everything that came with it is stored
             stored, failed = self._states[State.STORED], self._states[State.FAILED]
-            self.reporter.update(stored, len(self._running), failed)
+            # Workers are handed more than they can run, so that none of them waits for us.
+            capacity = getattr(executor, "n_workers", getattr(executor, "_max_workers", window))
+            running = min(len(self._running), capacity)
+            self.reporter.update(stored, running, failed)
 
     def _may_start(self, window: int) -> bool:
         # After a worker died, the cells that it may have been are run one at a time, to know which it was.
@@ -258,6 +271,10 @@ class Scheduler:
         code = code_fingerprint(node.cell.compute)
         try:
             future = executor.submit(compute_cell, node.cell.compute, node.cell.parameters, inputs, code)
+        except ClusterError as error:
+            self._unlock(node)
+            self._end = error
+            return
         except BrokenExecutor as error:
             self._broke([node], error, own)
             return
@@ -296,6 +313,10 @@ class Scheduler:
             return
         try:
             outcome: Outcome = future.result()
+        except ClusterError as error:
+            self._unlock(node)
+            self._end = error
+            return
         except BrokenExecutor as error:
             self._broke([node], error, own)
             return
@@ -303,7 +324,10 @@ class Scheduler:
             reason = f"{type(error).__name__}: {error}"
             outcome = Outcome(None, 0.0, {}, reason, "".join(traceback.format_exception(error)))
         try:
-            self._keep(node, outcome)
+            if outcome.refused and not own:
+                self._end = CodeChanged(outcome.reason.partition(": ")[2])
+            else:
+                self._keep(node, outcome)
         finally:
             self._unlock(node)
 
@@ -348,28 +372,12 @@ class Scheduler:
     # Cells that another sweep is computing
 
     def _lock(self, node: Node) -> bool:
-        path = self.store.cache / "locks" / f"{node.key[:32]}.lock"
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            lock = FileLock(path)
-            lock.acquire(timeout=0)
-        except Timeout:
-            return False
-        except OSError as error:
-            raise StoreNotWritable(
-                f"cannot write {path}: {error.strerror or error}; make the folder writable, or set "
-                "RBMLIB_CACHE to another folder"
-            ) from error
-        node.lock = lock
-        return True
+        node.lock = locks.take(self.store.cache, node.key)
+        return node.lock is not None
 
     def _unlock(self, node: Node) -> None:
-        if node.lock is not None:
-            # Removed while it is still held: who opened it meanwhile finds the result, or computes it again.
-            with contextlib.suppress(OSError):
-                Path(node.lock.lock_file).unlink(missing_ok=True)
-            node.lock.release()
-            node.lock = None
+        locks.give_back(node.lock)
+        node.lock = None
 
     def _usable(self, node: Node) -> bool:
         """Whether another sweep has stored the cell meanwhile, as a whole."""

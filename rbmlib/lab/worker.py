@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import platform
 import threading
 import time
 import traceback
@@ -23,14 +24,16 @@ from rbmlib.lab.errors import CodeChanged
 from rbmlib.lab.fingerprint import code_fingerprint
 from rbmlib.lab.origin import environment
 
-_THREADS = ("NUMBA_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+#: Environment variables by which numerical libraries learn their number of threads.
+THREADS = ("NUMBA_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
 @dataclass(frozen=True)
 class Outcome:
     """What came of computing one cell: a dataset, or the reason and traceback of a failure.
 
-    A failure is handed back as text, since not every exception survives the way between processes.
+    A failure is handed back as text, since not every exception survives the way between processes; `refused`
+    says that the worker's source is not the one that the sweep took its keys from.
     """
 
     dataset: xr.Dataset | None
@@ -38,6 +41,7 @@ class Outcome:
     where: dict[str, Any]
     reason: str = ""
     traceback: str = ""
+    refused: bool = False
 
 
 def compute_cell(
@@ -68,7 +72,8 @@ def compute_cell(
         if code_fingerprint(compute) != code:
             raise CodeChanged(
                 f"the source of {compute.__module__}.{compute.__qualname__} changed while the sweep was "
-                "running, or differs on this worker; start the sweep again"
+                f"running, or is another on {platform.node()}, where it was to be computed: give every worker "
+                "the same version, and start the sweep again"
             )
         dataset = compute(**parameters, **inputs)
         if not isinstance(dataset, xr.Dataset):
@@ -76,7 +81,8 @@ def compute_cell(
         return Outcome(dataset.load(), time.perf_counter() - start, environment())
     except Exception as error:  # noqa: BLE001 - whatever a cell raises is reported with its parameters
         reason = traceback.format_exception_only(error)[-1].strip()
-        return Outcome(None, time.perf_counter() - start, {}, reason, traceback.format_exc())
+        refused = isinstance(error, CodeChanged)
+        return Outcome(None, time.perf_counter() - start, {}, reason, traceback.format_exc(), refused)
 
 
 @contextmanager
@@ -98,7 +104,7 @@ class _WorkerProcess(SpawnProcess):
     """A process started with a worker's environment: libraries read theirs when they are imported."""
 
     def start(self) -> None:
-        with _environment({**dict.fromkeys(_THREADS, "1"), **getattr(self, "_compiler_cache", {})}):
+        with _environment({**dict.fromkeys(THREADS, "1"), **getattr(self, "_compiler_cache", {})}):
             self.__dict__.pop("_compiler_cache", None)
             super().start()
 

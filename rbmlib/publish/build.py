@@ -18,6 +18,7 @@ def refresh(
     project: Project,
     *,
     workers: int | None = None,
+    scheduler: str | None = None,
     progress: bool = False,
     report: Callable[[str], None] | None = None,
 ) -> list[str]:
@@ -27,10 +28,8 @@ def refresh(
     ----------
     project : Project
         The clone.
-    workers : int, optional
-        Number of processes for the computing.
-    progress : bool
-        Whether to show a progress bar.
+    workers, scheduler, progress
+        As in :func:`rbmlib.publish.run.fill`.
     report : callable, optional
         Called with a line for each notebook that is executed.
 
@@ -54,7 +53,7 @@ def refresh(
             else ""
         )
         say(f"{name}: {entry.reason}{cost}")
-        fill(project, request.cells, workers=workers, publish=True, progress=progress)
+        fill(project, request.cells, workers=workers, scheduler=scheduler, publish=True, progress=progress)
         record = make_record(project, name, request.values, request.profile)
         execute(project, name, project.executed_path(name), record=record, report=report)
         done.append(name)
@@ -66,6 +65,7 @@ def build(
     *,
     strict: bool = False,
     workers: int | None = None,
+    scheduler: str | None = None,
     progress: bool = False,
     report: Callable[[str], None] | None = None,
 ) -> Path:
@@ -77,7 +77,7 @@ def build(
         The clone.
     strict : bool
         Whether a warning fails the build.
-    workers, progress, report
+    workers, scheduler, progress, report
         As in `refresh`.
 
     Returns
@@ -92,7 +92,7 @@ def build(
     PublishError
         If jupyter-book fails.
     """
-    refresh(project, workers=workers, progress=progress, report=report)
+    refresh(project, workers=workers, scheduler=scheduler, progress=progress, report=report)
     # --all: an incremental build keeps old numbers on pages that quote other pages.
     options = ["--all", *(["-W", "-n", "--keep-going"] if strict else [])]
     # The command's script may not be on the path; its module is importable wherever the package is.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -109,6 +110,7 @@ def run(
     out: Path,
     *,
     workers: int | None = None,
+    scheduler: str | None = None,
     progress: bool = False,
     report: Callable[[str], None] | None = None,
 ) -> tuple[Path, Path]:
@@ -122,10 +124,8 @@ def run(
         What `settle` returned.
     out : Path
         Folder for both files; made if missing.
-    workers : int, optional
-        Number of processes.
-    progress : bool
-        Whether to show a progress bar.
+    workers, scheduler, progress
+        As in `fill`.
     report : callable, optional
         Called with a line for each step.
 
@@ -148,7 +148,7 @@ def run(
             raise BadParameter(f"the output folder must lie outside {published}, got {out}")
     if folder.exists() and not folder.is_dir():
         raise BadParameter(f"the output folder must be a folder, and {out} is a file")
-    fill(project, request.cells, workers=workers, progress=progress)
+    fill(project, request.cells, workers=workers, scheduler=scheduler, progress=progress)
     say(f"executing {request.name}")
     record = make_record(project, request.name, request.values, request.profile, results=False)
     notebook = execute(
@@ -167,6 +167,7 @@ def fill(
     cells: Sequence[Any],
     *,
     workers: int | None = None,
+    scheduler: str | None = None,
     publish: bool = False,
     progress: bool = False,
 ) -> None:
@@ -179,13 +180,30 @@ def fill(
     cells : sequence of Cell
         What to compute.
     workers : int, optional
-        Number of processes.
+        Number of processes; with `scheduler`, how many cells it is handed at once.
+    scheduler : str, optional
+        Address of a Dask scheduler whose workers compute; processes on this machine without it.
     publish : bool
         Whether the results go to the published tier; to the user's cache otherwise.
     progress : bool
         Whether to show a progress bar.
-    """
-    if cells:
-        from rbmlib.lab.sweep import sweep
 
-        sweep(cells, project.store(), workers=workers, publish=publish, progress=None if progress else False)
+    Raises
+    ------
+    SweepFailed
+        If a cell fails, after all others are stored.
+    ClusterError
+        If the scheduler does not answer, is lost, or has a worker that cannot compute these cells.
+    """
+    if not cells:
+        return
+    from rbmlib.lab.sweep import sweep
+
+    shown = None if progress else False
+    with ExitStack() as stack:
+        executor = None
+        if scheduler is not None:
+            from rbmlib.lab.cluster import cluster
+
+            executor = stack.enter_context(cluster(scheduler))
+        sweep(cells, project.store(), executor=executor, workers=workers, publish=publish, progress=shown)

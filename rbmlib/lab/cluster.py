@@ -1,0 +1,280 @@
+"""A Dask cluster as an executor: cells travel there, their results travel back, and the sweep writes them.
+
+A worker needs the same version of this package and nothing else: no store, no shared disk. What is sent is
+bytes and one function that travels by value, so that a scheduler needs no more than Dask, and a worker that
+has no such package, or another version of it, can say so.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import io
+import logging
+import os
+import pickle
+import sys
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, Future
+from contextlib import contextmanager, suppress
+from typing import Any
+
+import xarray as xr
+
+from rbmlib.lab.errors import SchedulerLost, SchedulerUnreachable, UnfitWorker, WorkersDied
+from rbmlib.lab.worker import THREADS
+
+CONNECT_SECONDS = 10.0  # how long a scheduler may take to answer
+_LOOK_SECONDS = 2.0  # between two questions to the scheduler how many workers it has
+_INPUTS_KEPT = 8  # inputs that stay on the cluster for cells to come
+_QUIETED = ("distributed", "distributed.client")
+
+_one_at_a_time = threading.Lock()
+
+
+@contextmanager
+def cluster(address: str, timeout: float | None = None) -> Iterator[ClusterExecutor]:
+    """Connect to a running Dask scheduler.
+
+    Parameters
+    ----------
+    address : str
+        Where it listens, such as ``tcp://10.0.0.1:8786``.
+    timeout : float, optional
+        Seconds that it may take to answer; default 10.
+
+    Yields
+    ------
+    ClusterExecutor
+        For the argument `executor` of :func:`rbmlib.lab.sweep.sweep`. What it was still computing when the
+        block ends is given up.
+
+    Raises
+    ------
+    ModuleNotFoundError
+        If the package ``distributed`` is not installed.
+    SchedulerUnreachable
+        If no scheduler answers there.
+    """
+    try:
+        import dask.config
+        from distributed import Client
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError(
+            f"a cluster needs the package {error.name}: pip install 'rbmlib[cluster]'", name=error.name
+        ) from None
+    timeout = CONNECT_SECONDS if timeout is None else timeout
+    # Inputs are sent in the graph on purpose: there they outlive the worker that holds them.
+    large = {"distributed.admin.large-graph-warning-threshold": "1 TiB"}
+    with _quiet(), dask.config.set(large):
+        try:
+            client = Client(address, timeout=timeout, set_as_default=False, name="rbmlib")
+        except Exception as error:
+            raise SchedulerUnreachable(address, " ".join(str(error).split())) from error
+        executor = ClusterExecutor(client, address)
+        try:
+            yield executor
+        finally:
+            executor.shutdown(wait=False, cancel_futures=True)
+            with suppress(Exception):
+                client.close(timeout=timeout)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep Dask's own log off the terminal: what matters of it is raised here, in one sentence."""
+    loggers = [logging.getLogger(name) for name in _QUIETED]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL + 1)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+
+
+class ClusterExecutor(Executor):
+    """Runs functions on the workers of a Dask cluster.
+
+    Parameters
+    ----------
+    client : distributed.Client
+        A connected client.
+    address : str
+        The scheduler's address, as it should read in errors.
+    """
+
+    def __init__(self, client: Any, address: str) -> None:
+        self._client, self._address = client, address
+        self._executor = client.get_executor(pure=False)
+        self._entry = _entry()
+        self._inputs: OrderedDict[int, tuple[xr.Dataset, str, Any]] = OrderedDict()
+        self._looked, self._threads = -_LOOK_SECONDS, {}
+        self._given_up = False
+
+    def submit(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future:
+        """Have a function called by a worker; datasets among its arguments are sent once for all calls.
+
+        The future raises :class:`SchedulerLost`, :class:`UnfitWorker` or :class:`WorkersDied` besides what the
+        function raises.
+        """
+        inputs: dict[str, Any] = {}
+        task = self._pack((function, args, kwargs), inputs)
+        try:
+            inner = self._executor.submit(self._entry, task, list(inputs), *inputs.values())
+        except Exception as error:
+            raise SchedulerLost(self._address) from error
+        outer: Future = Future()
+        outer.add_done_callback(lambda future: inner.cancel() if future.cancelled() else None)
+        inner.add_done_callback(lambda future: self._hand_over(future, outer))
+        return outer
+
+    def _pack(self, call: tuple[Any, ...], inputs: dict[str, Any]) -> bytes:
+        executor = self
+
+        class Pickler(pickle.Pickler):
+            def persistent_id(self, value: Any) -> str | None:
+                if not isinstance(value, xr.Dataset):
+                    return None
+                name, inputs[name] = executor._sent(value)
+                return name
+
+        packed = io.BytesIO()
+        Pickler(packed, protocol=5).dump(call)
+        return packed.getvalue()
+
+    def _sent(self, dataset: xr.Dataset) -> tuple[str, Any]:
+        """Put a dataset on the cluster, where it is made again if the worker that holds it dies."""
+        if id(dataset) not in self._inputs:
+            content = pickle.dumps(dataset, protocol=5)
+            name = f"rbmlib-input-{hashlib.sha256(content).hexdigest()[:32]}"
+            try:
+                held = self._client.submit(bytes, content, key=name)
+            except Exception as error:
+                raise SchedulerLost(self._address) from error
+            self._inputs[id(dataset)] = (dataset, name, held)
+            if len(self._inputs) > _INPUTS_KEPT:
+                self._inputs.popitem(last=False)
+        self._inputs.move_to_end(id(dataset))
+        return self._inputs[id(dataset)][1:]
+
+    def _hand_over(self, inner: Future, outer: Future) -> None:
+        if not outer.set_running_or_notify_cancel():
+            return
+        try:
+            outer.set_result(self._result(inner))
+        except BaseException as error:  # noqa: BLE001 - whatever it is belongs to the future
+            outer.set_exception(error)
+
+    def _result(self, inner: Future) -> Any:
+        from distributed import KilledWorker
+
+        if inner.cancelled():
+            raise SchedulerLost(self._address)
+        try:
+            answer = inner.result()
+        except KilledWorker as error:
+            raise WorkersDied(
+                f"every worker that tried died of it (killed, out of memory, or a crash in compiled code), the "
+                f"last at {error.last_worker.address}"
+            ) from None
+        if isinstance(answer, str):
+            raise UnfitWorker(answer)
+        return pickle.loads(answer)
+
+    @property
+    def n_workers(self) -> int:
+        """Number of worker processes that the scheduler had a moment ago."""
+        if time.monotonic() - self._looked > _LOOK_SECONDS and self._client.status == "running":
+            self._looked = time.monotonic()
+            with suppress(Exception):
+                self._threads = dict(self._client.nthreads())
+        return len(self._threads)
+
+    def remarks(self) -> list[str]:
+        """Say what whoever waits should know: that there is no worker yet, or that threads will idle."""
+        if not self.n_workers:
+            return [f"the scheduler at {self._address} has no worker yet; the sweep waits for one"]
+        several = sum(threads > 1 for threads in self._threads.values())
+        if several:
+            return [
+                f"{several} of {self.n_workers} workers have several threads, and a process computes one cell at a "
+                "time: start more workers with --nthreads 1 instead"
+            ]
+        return []
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """Take no more work; the cluster itself goes on."""
+        self._inputs.clear()
+        with suppress(Exception):
+            self._executor.shutdown(wait=wait and not cancel_futures)
+
+
+def _entry() -> Callable[..., bytes | str]:
+    """Make the function that is sent; being local to this one, it travels by value and needs no package."""
+
+    def rbmlib_cell(task: bytes, names: list[str], *inputs: bytes) -> bytes | str:
+        try:
+            from rbmlib.lab.cluster import receive
+        except ImportError as error:
+            import platform
+            import sys
+
+            return (
+                f"a worker on {platform.node()} ({sys.executable}) cannot import rbmlib ({error}); install the "
+                "version that the sweep runs in every worker's environment"
+            )
+        return receive(task, dict(zip(names, inputs, strict=True)))
+
+    return rbmlib_cell
+
+
+def receive(task: bytes, inputs: dict[str, bytes]) -> bytes | str:
+    """Do in a worker what :meth:`ClusterExecutor.submit` sent, one call at a time in a process.
+
+    Parameters
+    ----------
+    task : bytes
+        The call, pickled, with names in place of datasets.
+    inputs : dict of str to bytes
+        The datasets, pickled.
+
+    Returns
+    -------
+    bytes or str
+        The result, pickled; or a sentence that says why this worker cannot do it.
+    """
+
+    class Unpickler(pickle.Unpickler):
+        def persistent_load(self, name: str) -> xr.Dataset:
+            return pickle.loads(inputs[name])
+
+    with _one_at_a_time:  # cells may rely on a process of their own: libraries keep global state
+        _settle_in()
+        try:
+            function, args, kwargs = Unpickler(io.BytesIO(task)).load()
+        except Exception as error:  # noqa: BLE001 - a module that is not there or cannot be imported
+            import platform
+
+            return (
+                f"a worker on {platform.node()} ({sys.executable}) cannot load the code of a cell "
+                f"({type(error).__name__}: {error}); install the version that the sweep runs in every worker's "
+                "environment"
+            )
+        return pickle.dumps(function(*args, **kwargs), protocol=5)
+
+
+def _settle_in() -> None:
+    """Give this worker a compiler cache of its own and one thread, before numba is imported."""
+    if "numba" in sys.modules:
+        return
+    for name in THREADS:
+        os.environ.setdefault(name, "1")
+    if "NUMBA_CACHE_DIR" not in os.environ:
+        # Workers that share a folder, on a network disk perhaps, overwrite each other's machine code.
+        scratch = importlib.import_module("distributed").get_worker().local_directory
+        os.environ["NUMBA_CACHE_DIR"] = os.path.join(scratch, "numba")
