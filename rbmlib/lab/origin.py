@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import os
 import platform
@@ -39,6 +40,15 @@ def processor_model() -> str:
 @lru_cache(maxsize=len(_LIBRARIES))
 def _version(distribution: str) -> str:
     return metadata.version(distribution)
+
+
+def installed_versions() -> dict[str, str]:
+    """Return the versions of Python and of the libraries that are installed here, imported or not."""
+    versions = {"python": platform.python_version()}
+    for module, distribution in _LIBRARIES.items():
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            versions[module] = _version(distribution)
+    return versions
 
 
 def environment() -> dict[str, Any]:

@@ -46,6 +46,8 @@ class Entry:
         Hash over the arrays of the whole result.
     origin : dict
         Where it comes from: ``compute``, ``parameters``, ``needs``, ``code`` and more.
+    digests : dict of str to str
+        Hash of every variable of the whole result.
     """
 
     key: str
@@ -53,6 +55,11 @@ class Entry:
     published: bool
     digest: str
     origin: dict[str, Any]
+    digests: dict[str, str]
+
+
+def _entry(meta: Mapping[str, Any], path: Path, published: bool) -> Entry:
+    return Entry(meta["key"], path, published, meta["digest"], dict(meta["origin"]), dict(meta["digests"]))
 
 
 def cache_root() -> Path:
@@ -197,7 +204,7 @@ class Store:
 
     def _checked(self, path: Path, meta: dict[str, Any], key: str | None) -> dict[str, Any]:
         held = meta["key"]
-        if (key is not None and held != key) or held[:_STEM] != path.name[:_STEM]:
+        if (key is not None and held != key) or held[:_STEM] != path.name.partition(".")[0]:
             raise DamagedResult(path, f"it holds the result of another key, {held}")
         return meta
 
@@ -372,6 +379,27 @@ class Store:
                     if time.time() - path.stat().st_mtime > older_than:
                         path.unlink()
 
+    @staticmethod
+    def stem(key: str) -> str:
+        """Return the name, without suffix, of the file that holds the result under a key."""
+        return key[:_STEM]
+
+    def published_files(self) -> list[Path]:
+        """Return every file that stands where a published result would, intact or not."""
+        return [path for folder in self._folders(True) for path in sorted(folder.glob("*.npz"))]
+
+    def inspect(self, path: Path) -> tuple[Entry, xr.Dataset]:
+        """Read one published file as a whole: its description and the arrays that it holds.
+
+        Raises
+        ------
+        DamagedResult
+            If it is not what was written, or stands under another name than its key's.
+        """
+        meta, variables = container.decode(path, self._content(path))
+        self._checked(path, meta, None)
+        return _entry(meta, path, True), container.assemble(path, meta, variables)
+
     def entries(self) -> Iterator[Entry]:
         """Yield every intact stored result, once a key, the published tier first.
 
@@ -388,4 +416,4 @@ class Store:
                     except (DamagedResult, ResultNotFound):
                         continue
                     seen.add(path.stem)
-                    yield Entry(meta["key"], path, published, meta["digest"], dict(meta["origin"]))
+                    yield _entry(meta, path, published)

@@ -55,6 +55,13 @@ def from_large(seed, source):
     return xr.Dataset({"mean": ((), float(source.large.mean()) + seed)})
 
 
+def rounded(seed):
+    values = np.random.default_rng(seed).normal(size=5) * (1 + float(os.environ.get("LAB_TEST_NOISE", 0)))
+    return xr.Dataset(
+        {"value": ("x", values), "steps": ((), 7)}, coords={"x": list("abcde")}, attrs={"bits": "dependent on BLAS"}
+    )
+
+
 def crash(seed):
     os._exit(3)
 

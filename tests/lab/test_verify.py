@@ -1,0 +1,262 @@
+"""A published result that is not what its origin computes makes verification fail, whichever way it was changed."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from rbmlib.lab import container
+from rbmlib.lab.cell import Cell
+from rbmlib.lab.store import Store, result_key
+from rbmlib.lab.sweep import fill
+from rbmlib.lab.tolerance import Distance, Tolerance, deviation, deviations
+from rbmlib.lab.verify import verify
+
+OPTIONS = {"package": "lab_package", "workers": 1, "n_cells": None}
+
+
+def wanted(cells, n=3):
+    ground = Cell(cells.ground, {"field": 1.0})
+    return [
+        *(Cell(cells.scaled, {"seed": seed, "scale": 0.5}, {"ground": ground}) for seed in range(n)),
+        Cell(cells.rounded, {"seed": 1}),
+    ]
+
+
+@pytest.fixture
+def published(store, cells):
+    fill(wanted(cells), store, workers=1, publish=True, progress=False)
+    return store
+
+
+def path_of(store, cell):
+    return store.published / "study" / f"{store.stem(store.key(cell))}.npz"
+
+
+def reseal(path, change):
+    """Rewrite a file with other content and all checksums right, as someone would who knows the format."""
+    meta, variables = container.decode(path, path.read_bytes())
+    dataset = change(container.assemble(path, meta, variables), meta)
+    path.write_bytes(container.encode(dataset, meta["key"], meta["origin"]))
+
+
+def failures(store, **options):
+    return verify(Store(store.published, store.cache), **(OPTIONS | options)).failures
+
+
+def test_what_was_published_comes_out_again(published):
+    told = []
+    found = verify(published, **OPTIONS, report=told.append)
+    assert (found.intact, found.recomputed, found.other_code, found.failures) == (5, 5, 0, ())
+    assert {check.verdict for check in found.checks} == {"equal bits"}
+    assert tuple(told) == found.checks
+    assert "5 published files are what was written; 5 recomputed: 5 with equal bits" in str(found)
+
+
+def test_worker_processes_compute_and_any_seed_draws_its_cells_again(published):
+    options = OPTIONS | {"workers": 2, "n_cells": 3}
+    first, second = (verify(published, **options, seed=5) for _ in range(2))
+    assert {check.path for check in first.checks} == {check.path for check in second.checks}
+    assert first.recomputed == 3
+    # One of every function before a second of any.
+    assert len({check.what.partition("(")[0] for check in first.checks}) == 3
+
+
+def test_a_flipped_byte_is_found_without_recomputing(published, cells):
+    for place in (40, -200, -5):
+        path = path_of(published, wanted(cells)[1])
+        content = bytearray(path.read_bytes())
+        content[place] ^= 1
+        path.write_bytes(bytes(content))
+        (check,) = failures(published, n_cells=1)
+        assert (check.verdict, check.path) == ("damaged", path)
+        content[place] ^= 1
+        path.write_bytes(bytes(content))
+    assert failures(published) == ()
+
+
+def test_an_altered_array_under_right_checksums_is_found_and_named(published, cells):
+    path = path_of(published, wanted(cells)[1])
+
+    def change(dataset, meta):
+        values = dataset.value.values.copy()
+        values[1, 2] = np.nextafter(values[1, 2], 9)
+        return dataset.assign(value=dataset.value.copy(data=values))
+
+    reseal(path, change)
+    (check,) = failures(published)
+    assert (check.verdict, check.path) == ("different", path)
+    assert "value[row='b', column=2] is" in check.detail
+    assert "(1 of 12 differ)" in check.detail
+
+
+def test_an_altered_array_under_the_old_digest_is_damage(published, cells):
+    path = path_of(published, wanted(cells)[1])
+    meta, variables = container.decode(path, path.read_bytes())
+    variables["value"] = variables["value"] + 1
+    path.write_bytes(container.pack(meta, variables))
+    (check,) = failures(published, n_cells=1)
+    assert check.verdict == "damaged"
+    assert "its array value is not the one that was written" in check.detail
+
+
+def test_another_origin_under_the_same_key_is_damage(published, cells):
+    path = path_of(published, wanted(cells)[1])
+
+    def change(dataset, meta):
+        meta["origin"]["parameters"]["seed"] = 2
+        return dataset
+
+    reseal(path, change)
+    (check,) = failures(published)
+    assert (check.verdict, "its key is not that of" in check.detail) == ("damaged", True)
+
+
+def test_an_altered_input_fails_with_everything_that_came_from_it(published, cells):
+    path = path_of(published, Cell(cells.ground, {"field": 1.0}))
+    reseal(path, lambda dataset, meta: dataset.assign(energy=dataset.energy + 1))
+    found = failures(published)
+    assert sorted(check.verdict for check in found) == ["different"] * 4
+    assert sum("its input ground with digest" in check.detail for check in found) == 3
+
+
+def test_only_functions_of_the_experiments_are_ever_called(published, cells, tmp_path):
+    target = tmp_path / "made"
+    for name in ("os.mkdir", "lab_package.study.os.mkdir", "lab_package.study.np"):
+        parameters = {"path": str(target)}
+        origin = {"experiment": "study", "compute": name, "parameters": parameters, "needs": {}, "code": "c"}
+        key = result_key(name, parameters, "c", {})
+        published.save(key, xr.Dataset({"a": 1}), origin, published=True)
+    assert verify(published, **OPTIONS).other_code == 3
+    assert not target.exists()
+
+
+def test_foreign_files_among_results_are_damage(published):
+    for name, content in {"readme.npz": b"hello", f"{'a' * 16}.npz": b""}.items():
+        (published.published / "study" / name).write_bytes(content)
+    assert [check.verdict for check in failures(published)] == ["damaged", "damaged"]
+
+
+def test_results_of_other_code_are_counted_not_recomputed(published, cells):
+    cells.edit("FACTOR = 2.0", "FACTOR = 3.0")
+    found = verify(published, **OPTIONS)
+    assert (found.other_code, found.recomputed, found.failures) == (3, 2, ())
+    assert "3 of them made by other code" in str(found)
+
+
+def test_a_chosen_set_of_keys_alone_is_looked_at(published, cells):
+    path_of(published, wanted(cells)[0]).write_bytes(b"")
+    cell = wanted(cells)[1]
+    assert failures(published, keys=[published.key(cell)]) == ()
+    assert verify(published, **OPTIONS, keys=[published.key(cell)]).intact == 1
+
+
+def test_an_input_whose_large_part_is_not_published_is_computed_again(store, cells):
+    source = Cell(cells.two_tiers, {"seed": 1})
+    cell = Cell(cells.from_large, {"seed": 2}, {"source": source})
+    fill([cell], store, workers=1, publish=True, progress=False)
+    clone = Store(store.published, store.cache / "empty")
+    found = verify(clone, **OPTIONS)
+    assert [check.verdict for check in found.checks] == ["equal bits"] * 2
+    assert not clone.cache.exists()
+
+
+def test_a_draw_stays_within_its_budget_of_time(published):
+    costs = {entry.key: entry.origin["seconds"] for entry in published.entries()}
+    assert verify(published, **OPTIONS, max_seconds=sum(costs.values()) + 1).recomputed == 5
+    assert verify(published, **OPTIONS, max_seconds=-1.0).recomputed == 0
+
+
+def test_promised_bits_are_held_to_bits_whatever_is_tolerated(published, cells, monkeypatch):
+    path = path_of(published, wanted(cells)[1])
+    reseal(path, lambda dataset, meta: dataset.assign(value=dataset.value * (1 + 1e-6)))
+    generous = {f"lab_package.study.{name}": {"value": Tolerance(0.1)} for name in ("scaled", "rounded")}
+    (check,) = failures(published, tolerances=generous)
+    assert check.path == path
+
+
+@pytest.mark.parametrize(("noise", "verdict"), [("1e-9", "within tolerance"), ("1e-2", "different")])
+def test_where_bits_are_not_promised_tolerances_decide(published, monkeypatch, noise, verdict):
+    monkeypatch.setenv("LAB_TEST_NOISE", noise)
+    name = "lab_package.study.rounded"
+    found = verify(published, **OPTIONS, tolerances={name: {"value": Tolerance(relative=1e-6), "steps": Tolerance()}})
+    (check,) = (check for check in found.checks if check.what.startswith(name))
+    assert check.verdict == verdict
+    assert "value[x=" in check.detail
+    assert "allowed 1e-06 relative" in check.detail
+
+
+def test_where_no_tolerance_is_stated_bits_decide(published, monkeypatch):
+    monkeypatch.setenv("LAB_TEST_NOISE", "1e-9")
+    assert [check.verdict for check in failures(published)] == ["different"]
+
+
+def test_other_library_versions_are_told(published, cells):
+    path = path_of(published, wanted(cells)[1])
+
+    def change(dataset, meta):
+        meta["origin"]["versions"] |= {"numpy": "1.0", "oldlib": "3"}
+        return dataset
+
+    reseal(path, change)
+    found = verify(published, **OPTIONS)
+    (check,) = (check for check in found.checks if check.versions)
+    assert check.versions == (f"numpy 1.0, here {np.__version__}", "oldlib 3, here absent")
+    assert check.verdict == "equal bits"
+    assert json.dumps(check.versions)
+
+
+def test_a_result_that_can_no_longer_be_computed_is_a_failure(store, cells):
+    cell = Cell(cells.two_tiers, {"seed": 1})
+    fill([cell], store, workers=1, publish=True, progress=False)
+    origin = store.origin(store.key(cell)) | {"parameters": {"seed": "one"}}
+    key = result_key(cell.name, origin["parameters"], origin["code"], {})
+    store.save(key, xr.Dataset({"a": 1}), origin, published=True)
+    (check,) = failures(store)
+    assert "could not be recomputed" in check.detail
+
+
+@pytest.mark.parametrize("n_cells", [0, -1, True])
+def test_a_wrong_number_of_cells_is_told(store, n_cells):
+    with pytest.raises(ValueError, match="n_cells is"):
+        verify(store, n_cells=n_cells)
+
+
+def array(values, **coords):
+    return xr.DataArray(np.array(values), dims=list(coords) or None, coords=coords, name="v")
+
+
+@pytest.mark.parametrize(
+    ("stored", "computed", "tolerance", "share"),
+    [
+        ([1.0, 2.0], [1.0, 2.2], Tolerance(relative=0.1), 1.0),
+        ([0.0, 2.0], [0.5, 2.0], Tolerance(absolute=1.0), 0.5),
+        ([np.nan, np.inf], [np.nan, np.inf], Tolerance(), 0.0),
+        ([np.nan], [1.0], Tolerance(absolute=9.0), np.inf),
+        ([1.0], [np.nan], Tolerance(absolute=9.0), np.inf),
+        ([1.0], [1.0 + 1e-15], Tolerance(), np.inf),
+        ([1, 2], [1, 3], Tolerance(absolute=2.0), 0.5),
+        ([1.0], [1.0, 2.0], Tolerance(absolute=9.0), np.inf),
+        (["a"], ["b"], Tolerance(), np.inf),
+        (["a"], ["a"], Tolerance(), 0.0),
+    ],
+)
+def test_a_deviation_is_measured_in_what_is_allowed(stored, computed, tolerance, share):
+    assert deviation(array(stored), array(computed), tolerance).share == pytest.approx(share, rel=1e-9)
+
+
+def test_distances_and_absent_variables_count_worst_first():
+    one, two = xr.Dataset({"a": ("x", [1.0])}), xr.Dataset({"a": ("x", [1.5])})
+    rules = {
+        "a": Tolerance(absolute=1.0),
+        "sum": Distance(lambda x, y: float(abs(x.a - y.a).sum()), 0.1),
+        "b": Tolerance(),
+        "undefined": Distance(lambda x, y: np.nan, 1.0),
+    }
+    found = deviations(one, two, rules)
+    assert [(each.name, each.allowed) for each in found] == [
+        ("b", False), ("undefined", False), ("sum", False), ("a", True),
+    ]  # fmt: skip
