@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import sys
 from collections.abc import Callable
 
@@ -40,13 +42,22 @@ class Reporter:
     def start(self, total: int, stored: int) -> None:
         """Begin, with so many cells in all and so many of them stored."""
         if self._in_terminal and self._bar is None:
+            columns, shape = None, {}
+            with contextlib.suppress(OSError, ValueError):
+                columns = os.get_terminal_size(sys.stderr.fileno()).columns
+            if columns == 0:
+                shape = {
+                    "ncols": 80,
+                    "nrows": 24,
+                }  # such a terminal exists; left alone, tqdm shows nothing there
             self._bar = tqdm(
                 total=total,
                 initial=stored,
                 desc=self._label,
                 unit="cell",
-                dynamic_ncols=True,
+                dynamic_ncols=columns != 0,
                 file=sys.stderr,
+                **shape,
             )
 
     def update(self, done: int, running: int, failed: int) -> None:
