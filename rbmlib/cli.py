@@ -261,6 +261,88 @@ def scorecard(ctx: click.Context, as_json: bool) -> None:
 
 
 @cli.command()
+@click.argument("name", required=False)
+@click.option("--cells", type=click.IntRange(min=1), help="How many results to recompute.  [default: 3]")
+@click.option("--all", "every", is_flag=True, help="Recompute every result.")
+@click.option(
+    "--max-seconds",
+    type=click.FloatRange(min=0),
+    help="Draw only as much as took this long, in sum, when it was first computed.",
+)
+@click.option("--seed", type=click.IntRange(min=0), help="Draw the same results again.")
+@_workers
+@click.pass_context
+def verify(
+    ctx: click.Context,
+    name: str | None,
+    cells: int | None,
+    every: bool,
+    max_seconds: float | None,
+    seed: int | None,
+    workers: int | None,
+) -> None:
+    """Recompute published results from their origin and compare.
+
+    Every published file is read and checked; some results, drawn at random from those of NAME or from all, are
+    computed again. They must have equal bits, or agree within stated tolerances where a step depends on the
+    processor's linear algebra. The exit code is 1 if anything differs or a file is damaged.
+
+    \b
+    Examples:
+      rbmlib verify                                  three results, a different draw each time
+      rbmlib verify --all tfim_pruning               all of one notebook: as long as its sweep
+    """  # noqa: D301
+    from rbmlib.publish.audit import verify_published
+    from rbmlib.publish.errors import PublishError
+
+    if every and cells is not None:
+        raise click.UsageError("--cells and --all exclude each other")
+    found = verify_published(
+        _project(ctx),
+        name,
+        n_cells=None if every else cells or 3,
+        max_seconds=max_seconds,
+        seed=seed,
+        workers=workers,
+        report=lambda check: click.echo(str(check)),
+    )
+    click.echo(str(found))
+    if found.failures:
+        raise PublishError(f"{len(found.failures)} published results are not what their origin computes")
+
+
+@cli.command()
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
+@click.option("--strict", is_flag=True, help="End with exit code 1 if anything is stale, missing or damaged.")
+@click.option("--prune", is_flag=True, help="Delete superseded published results that have been replaced.")
+@click.pass_context
+def status(ctx: click.Context, as_json: bool, strict: bool, prune: bool) -> None:
+    """Show which notebooks and results are fresh, stale (and why) or missing.
+
+    A published result is superseded if no notebook asks for it any more, since its code or its parameters
+    changed. One whose place nothing has taken yet is never deleted: `rbmlib restamp` may still carry it over.
+    """
+    from rbmlib.publish import audit
+    from rbmlib.publish.freshness import status as notebooks_status
+
+    project = _project(ctx)
+    notebooks, found = notebooks_status(project), audit.audit(project)
+    if as_json:
+        click.echo(json.dumps(audit.as_json(notebooks, found), indent=2))
+    else:
+        for line in audit.as_text(notebooks, found):
+            click.echo(line)
+    if prune:
+        for path in audit.prune(project, found.superseded):
+            click.echo(f"deleted {path.relative_to(project.root)}", err=as_json)
+    behind = [one for one in notebooks if one.state != "fresh"] or [
+        one for one in found.results if one.reasons
+    ]
+    if strict and (behind or found.damaged):
+        ctx.exit(1)
+
+
+@cli.command()
 @click.argument("name")
 @click.option(
     "--profile", default="book", show_default=True, help="The profile whose results are carried over."

@@ -27,6 +27,7 @@ from rbmlib.lab import container
 from rbmlib.lab.cell import Cell
 from rbmlib.lab.errors import DamagedResult, FingerprintError, LabError, ResultNotFound
 from rbmlib.lab.fingerprint import code_fingerprint
+from rbmlib.lab.origin import installed_versions
 from rbmlib.lab.standing import version_differences
 from rbmlib.lab.store import Entry, Store, result_key
 from rbmlib.lab.tolerance import BITS, PORTABLE, Tolerances, bit_differences, deviations
@@ -362,7 +363,8 @@ def _compare(task: _Task, outcome: Outcome, tolerances: Tolerances | None) -> Ch
     check = Check(task.entry.path, str(task.cell), "equal bits")
     if outcome.dataset is None:
         return replace(check, verdict="different", detail=f"it could not be recomputed: {outcome.reason}")
-    now = outcome.where.get("versions", {})
+    # What the worker has imported, and for the rest what is installed here.
+    now = installed_versions() | outcome.where.get("versions", {})
     then = task.entry.origin.get("versions", {})
     check = replace(check, versions=tuple(version_differences(then, now)))
     digests, stored = container.variable_digests(outcome.dataset), task.entry.digests

@@ -182,7 +182,9 @@ def test_promised_bits_are_held_to_bits_whatever_is_tolerated(published, cells, 
 def test_where_bits_are_not_promised_tolerances_decide(published, monkeypatch, noise, verdict):
     monkeypatch.setenv("LAB_TEST_NOISE", noise)
     name = "lab_package.study.rounded"
-    found = verify(published, **OPTIONS, tolerances={name: {"value": Tolerance(relative=1e-6), "steps": Tolerance()}})
+    found = verify(
+        published, **OPTIONS, tolerances={name: {"value": Tolerance(relative=1e-6), "steps": Tolerance()}}
+    )
     (check,) = (check for check in found.checks if check.what.startswith(name))
     assert check.verdict == verdict
     assert "value[x=" in check.detail
