@@ -95,7 +95,7 @@ class Clone:
         return sorted((self.root / "book" / "results").rglob("*.npz"))
 
 
-SKETCH_CELLS = '''
+SKETCH_CELLS = """
 import os
 import pathlib
 import time
@@ -125,9 +125,9 @@ def worker(seed):
     about = {name: os.environ.get(name, "") for name in ("NUMBA_CACHE_DIR", "RBMLIB_CACHE")}
     variables = {"threads": ((), numba.config.NUMBA_NUM_THREADS), "folder": ((), os.getcwd())}
     return xr.Dataset(variables | {name: ((), value) for name, value in about.items()})
-'''
+"""
 
-SKETCH_EXPERIMENT = '''
+SKETCH_EXPERIMENT = """
 from sketch_cells import draw, ground
 
 from rbmlib.lab.cell import Cell
@@ -142,7 +142,7 @@ PROFILES = {
 def cells(n_seeds, seconds):
     need = Cell(ground, {"field": 1.0})
     return [Cell(draw, {"seed": seed, "seconds": seconds}, {"ground": need}) for seed in range(n_seeds)]
-'''
+"""
 
 SKETCH_NOTEBOOK = """\
 ---
