@@ -1,0 +1,259 @@
+"""The key of real cells: a change in code that they run makes them stale, a change of anything else does not.
+
+Which code they run is not asked of the fingerprint but of the interpreter: a small cell is computed under a profiler.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+import os
+import shutil
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+
+import rbmlib
+from rbmlib.lab.fingerprint import source_fingerprint
+from rbmlib.lab.origin import environment, installed_versions
+
+CELLS = "rbmlib.experiments.tfim_cells"
+FUNCTIONS = ("ground_state", "prune_trained", "prune_fitted", "train_only")
+
+# Compute twice: the second time nothing is imported or compiled any more. Prints what ran, as [module, qualified name].
+TRACE = """
+    import json
+    import sys
+
+    from numba.core.dispatcher import Dispatcher
+
+    from rbmlib.experiments import tfim_cells
+
+    seeds = dict(data_seed=1, init_seed=2, training_seed=3)
+    shared = dict(n_hidden=3, field=1.0, n_samples=60, prune_fraction=0.3, n_iterations=2, **seeds)
+    training = dict(k=1, batch_size=20, n_epochs=2, learning_rate=0.1, final_learning_rate=0.01)
+    finetuning = dict(finetune_epochs=1, finetune_rate=0.02, final_finetune_rate=0.01)
+
+    state = tfim_cells.ground_state(6, 1.0)
+
+    def compute():
+        return tfim_cells.prune_trained(**shared, **training, **finetuning, ground_state=state)
+
+    compute()
+    used = set()
+
+    def note(frame, event, argument):
+        module = frame.f_globals.get("__name__", "")
+        if event == "call" and module.startswith("rbmlib."):
+            used.add((module, frame.f_code.co_qualname))
+
+    sys.setprofile(note)
+    compute()
+    sys.setprofile(None)
+    for name, module in list(sys.modules.items()):
+        if name.startswith("rbmlib.kernels"):
+            for value in vars(module).values():
+                if isinstance(value, Dispatcher) and value.signatures:
+                    used.add((value.py_func.__module__, value.py_func.__qualname__))
+    print(json.dumps(sorted(used)))
+"""
+
+
+@pytest.fixture(scope="module")
+def used(tmp_path_factory, pytestconfig):
+    """Every function and method of the package that a small ``prune_trained`` ran."""
+    cache = pytestconfig.cache.mkdir("kernels") / "host"
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(TRACE)],
+        env=os.environ | {"NUMBA_CACHE_DIR": str(cache)}, cwd=tmp_path_factory.mktemp("trace"),
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return [tuple(each) for each in json.loads(done.stdout)]
+
+
+class Copy:
+    """A copy of the package whose files can be changed; nothing of it is ever imported."""
+
+    def __init__(self, folder: Path) -> None:
+        self.root = folder / "rbmlib"
+        shutil.copytree(Path(rbmlib.__file__).parent, self.root, ignore=shutil.ignore_patterns("__pycache__"))
+        self.originals: dict[Path, str] = {}
+
+    def fingerprints(self) -> dict[str, str]:
+        return {name: source_fingerprint(CELLS, name, {"rbmlib": self.root}) for name in FUNCTIONS}
+
+    def path(self, module: str) -> Path:
+        base = self.root.joinpath(*module.split(".")[1:])
+        return base / "__init__.py" if base.is_dir() else base.with_suffix(".py")
+
+    def write(self, path: Path, text: str) -> None:
+        self.originals.setdefault(path, path.read_text())
+        path.write_text(text)
+
+    def replace(self, path: str, old: str, new: str) -> None:
+        text = (self.root / path).read_text()
+        assert old in text, f"{old!r} is no longer in {path}: this test needs another place to change"
+        self.write(self.root / path, text.replace(old, new))
+
+    def restore(self) -> None:
+        for path, text in self.originals.items():
+            path.write_text(text)
+        self.originals.clear()
+
+    def modules(self) -> list[Path]:
+        return sorted(self.root.rglob("*.py"))
+
+
+@pytest.fixture(scope="module")
+def whole_copy(tmp_path_factory):
+    return Copy(tmp_path_factory.mktemp("copy"))
+
+
+@pytest.fixture
+def copy(whole_copy):
+    yield whole_copy
+    whole_copy.restore()
+
+
+@pytest.fixture(scope="module")
+def original(whole_copy):
+    found = whole_copy.fingerprints()
+    assert len(set(found.values())) == len(FUNCTIONS)
+    return found
+
+
+def stale(copy, original):
+    return {name for name, value in copy.fingerprints().items() if value != original[name]}
+
+
+def find(tree, qualified):
+    """The syntax node of a function or method by its qualified name; nested functions count as what holds them."""
+    node = tree
+    for part in qualified.split(".<locals>")[0].split("."):
+        node = next(child for child in node.body if getattr(child, "name", None) == part)
+    return node
+
+
+def with_statement(text, nodes):
+    """The source with one more statement at the end of some functions, before their last one."""
+    lines = text.splitlines(keepends=True)
+    for last in sorted((node.body[-1] for node in nodes), key=lambda last: -last.lineno):
+        lines.insert(last.lineno - 1, " " * last.col_offset + "_mutant = 1\n")
+    return "".join(lines)
+
+
+@pytest.mark.slow
+def test_a_change_in_any_function_that_a_cell_ran_makes_it_stale(copy, original, used):
+    names = {(module, name) for module, name in used if "<module>" not in name}
+    assert len(names) > 60
+    assert {"rbmlib.training", "rbmlib.pruning", "rbmlib.rbm", "rbmlib.kernels.gibbs"} <= {
+        m for m, _ in names
+    }
+    unseen = []
+    for module, name in sorted(names):
+        path = copy.path(module)
+        text = path.read_text()
+        tree = ast.parse(text)
+        try:
+            node = find(tree, name)
+        except StopIteration:
+            continue  # made by a decorator, such as a dataclass's __init__: what it decorates counts
+        copy.write(path, with_statement(text, [node]))
+        if "prune_trained" not in stale(copy, original):
+            unseen.append(f"{module}.{name}")
+        copy.restore()
+    assert unseen == []
+
+
+@pytest.mark.parametrize(
+    ("path", "old", "new", "expected"),
+    [
+        ("experiments/tfim_cells.py", "GIBBS_STEPS = 100", "GIBBS_STEPS = 101", {"prune_trained", "prune_fitted"}),
+        ("experiments/tfim_cells.py", "RECORD_EVERY = 5", "RECORD_EVERY = 4", {"prune_trained", "train_only"}),
+        ("experiments/tfim_cells.py", '"portable", "dep', '"portablE", "dep', set(FUNCTIONS)),
+        ("experiments/tfim_measures.py", '"kl_data": found', '"kl_data": 2 * found', set(FUNCTIONS) - {"ground_state"}),
+        ("kernels/options.py", "fastmath=False", "fastmath=True", set(FUNCTIONS)),
+        ("likelihood.py", "def fit(\n    rbm: RBM,", "def fit(\n    rbm: RBM,\n    mutant: int,", {"prune_fitted"}),
+    ],
+)  # fmt: skip
+def test_a_changed_constant_or_line_reaches_exactly_the_cells_that_use_it(
+    copy, original, path, old, new, expected
+):
+    copy.replace(path, old, new)
+    found = stale(copy, original)
+    assert found == expected or (expected == set(FUNCTIONS) and found >= expected - {"ground_state"})
+
+
+def test_docstrings_layout_comments_and_annotations_leave_every_key_alone(copy, original):
+    class Plain(ast.NodeTransformer):
+        changed = 0
+
+        def generic_visit(self, node):
+            super().generic_visit(node)
+            if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef)) and ast.get_docstring(node):
+                node.body[0].value = ast.Constant("Another docstring.")
+                Plain.changed += 1
+            if isinstance(node, ast.FunctionDef):
+                node.returns = ast.Name("object", ast.Load()) if node.returns else None
+            return node
+
+    for path in copy.modules():
+        text = path.read_text()
+        # Written anew from its syntax tree: other line breaks, other quotes, no comments.
+        copy.write(path, ast.unparse(Plain().visit(ast.parse(text))) + "\n# a comment\n")
+    assert Plain.changed > 300
+    assert stale(copy, original) == set()
+
+
+OUTSIDE = (
+    "figures", "publish", "lab", "cli.py", "__main__.py", "experiments/scorecard.py", "experiments/tolerances.py",
+    "experiments/tfim_pruning.py", "experiments/tfim_pruning_claims.py",
+)  # fmt: skip
+
+
+def test_figures_rules_of_claims_and_the_machinery_leave_every_key_alone(copy, original):
+    changed = 0
+    for place in OUTSIDE:
+        target = copy.root / place
+        for path in [target] if target.is_file() else sorted(target.rglob("*.py")):
+            text = path.read_text()
+            functions = [node for node in ast.parse(text).body if isinstance(node, ast.FunctionDef)]
+            copy.write(path, with_statement(text, functions) + "\nNEW = 1\n")
+            changed += len(functions)
+    for path in copy.root.rglob("*.toml"):
+        copy.write(path, path.read_text().replace("e", "E"))
+    assert changed > 150
+    assert stale(copy, original) == set()
+
+
+def test_a_new_function_beside_those_in_use_leaves_every_key_alone(copy, original):
+    for path in copy.modules():
+        copy.write(path, path.read_text() + "\n\ndef one_more(x):\n    return x\n")
+    assert stale(copy, original) == set()
+
+
+def test_the_origin_records_the_versions_of_what_computes(tmp_path, monkeypatch):
+    # A library that is not installed here: its name and version are all that the origin asks for.
+    (tmp_path / "torch.py").write_text("")
+    (tmp_path / "torch-9.8.dist-info").mkdir()
+    (tmp_path / "torch-9.8.dist-info" / "METADATA").write_text(
+        "Metadata-Version: 2.1\nName: torch\nVersion: 9.8\n"
+    )
+    script = (
+        "import json, tenpy; import rbmlib.experiments.tfim_cells; from rbmlib.lab import origin; import torch; "
+    )
+    script += "print(json.dumps([origin.environment()['versions'], origin.installed_versions()]))"
+    paths = os.pathsep.join([str(tmp_path), *filter(None, [os.environ.get("PYTHONPATH")])])
+    done = subprocess.run(
+        [sys.executable, "-c", script], env=os.environ | {"PYTHONPATH": paths},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    imported, installed = json.loads(done.stdout)
+    assert imported["torch"] == installed["torch"] == "9.8"
+    assert {"python", "numpy", "scipy", "numba", "tenpy", "xarray"} <= set(imported)
+    assert set(environment()["versions"]) <= set(installed_versions())
