@@ -154,6 +154,7 @@ def numbers(study: Study) -> dict[str, str]:
             "onset-critical", "onset-paramagnet", "half-paramagnet", "first-step-critical", "kl-ratio-dense", "kl-ratio-half",
             "kl-exact",
             "kl-data",
+            "fits-trapped",
             "slopes-critical",
         ),
         "\u2013",
@@ -182,8 +183,12 @@ def numbers(study: Study) -> dict[str, str]:
         for name, measure in (("kl-exact", "kl"), ("kl-data", "kl_data")):
             found[name] = f"{curves.of(rules.CRITICAL, measure)[:, 0].mean():.2g}"
         if "exact" in study.pruning.algorithm:
-            kl = study.pruning.pruning.sel(field=rules.CRITICAL, measure="kl").mean("seed")
-            ratio = (kl.sel(algorithm="cd") / kl.sel(algorithm="exact")).values
+            critical = study.pruning.pruning.sel(field=rules.CRITICAL)
+            kl = critical.sel(measure="kl")
+            ratio = (kl.sel(algorithm="cd") / kl.sel(algorithm="exact")).median("seed").values
             found["kl-ratio-dense"] = f"{ratio[0]:.2f} times"
             found["kl-ratio-half"] = f"{ratio[half]:.2f}"
+            dense = study.pruning.pruning.sel(measure="kl_data").isel(stage=0)
+            trapped = (dense.sel(algorithm="exact") > dense.sel(algorithm="cd")).values
+            found["fits-trapped"] = f"{trapped.sum()} of {trapped.size}"
     return found

@@ -285,8 +285,10 @@ def converged_rule(training: xr.DataArray) -> Finding:
     """Whether the mean over epochs 400 to 500 is that of the last 300 epochs, to within the band of the
     seeds.
 
-    ``training`` is (field, seed, epoch, measure) at one rate.
+    ``training`` is (field, seed, epoch, measure) at one rate. One seed has no band and decides nothing.
     """
+    if training.dropna("seed", how="all").sizes["seed"] < 2:
+        return Finding(0.0, (-np.inf, np.inf), "not decided", "one seed has no spread to compare with")
     last = int(training.epoch[-1])
     outcomes, worst = [], None
     for field in training.field.values:

@@ -374,3 +374,13 @@ def test_a_run_that_cannot_settle_the_claims_decides_nothing_and_says_why(change
 
 def test_more_fields_and_tuples_are_no_objection():
     assert settled(synthetic_study(), fields=(2.0, 1.0))["A2.schedule"].verdict == "reproduced"
+
+
+def test_convergence_at_a_rate_with_one_seed_decides_nothing():
+    epochs = [400, 450, 500, 1200, 1400, 1500]
+    training = xr.DataArray(
+        np.ones((2, 1, len(epochs), len(rules.PLOTTED))),
+        dims=("field", "seed", "epoch", "measure"),
+        coords={"field": [1.0, 2.0], "seed": [0], "epoch": epochs, "measure": list(rules.PLOTTED)},
+    )
+    assert rules.converged_rule(training).outcome == "not decided"
