@@ -113,7 +113,8 @@ class ClusterExecutor(Executor):
         self._executor = client.get_executor(pure=False)
         self._entry = _entry()
         self._inputs: OrderedDict[int, tuple[xr.Dataset, str, Any]] = OrderedDict()
-        self._looked, self._threads = -_LOOK_SECONDS, {}
+        self._looked = -_LOOK_SECONDS
+        self._threads: dict[str, int] = {}
         self._given_up = False
 
     def submit(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future:
