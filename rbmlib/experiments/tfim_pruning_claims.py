@@ -15,6 +15,7 @@ import xarray as xr
 
 from rbmlib.lab.claims import Outcome, Verdict, paired_difference
 from rbmlib.lab.profiles import label, resolve
+from rbmlib.pruning import weight_concentration
 
 from . import tfim_pruning
 from . import tfim_pruning_rules as rules
@@ -149,21 +150,21 @@ def verdicts(profile: str) -> list[Verdict]:
 
 def numbers(study: Study) -> dict[str, str]:
     """Numbers that the chapter's sentences quote, as text; a dash where a run does not have them."""
-    found = dict.fromkeys(
-        (
-            "onset-critical", "onset-paramagnet", "half-paramagnet", "first-step-critical", "kl-ratio-dense", "kl-ratio-half",
-            "kl-exact",
-            "kl-data",
-            "fits-trapped",
-            "slopes-critical",
-        ),
-        "\u2013",
+    names = (
+        "onset-critical", "onset-paramagnet", "half-paramagnet", "first-step-critical", "slopes-critical",
+        "kl-exact", "kl-data", "kl-ratio-dense", "kl-ratio-half", "fits-trapped",
+        "concentration-critical", "concentration-paramagnet",
     )  # fmt: skip
+    found = dict.fromkeys(names, "\u2013")
     fields = {float(h) for h in study.pruning.field.values}
     if "cd" not in study.pruning.algorithm or np.isnan(study.pruning.pruning.sel(measure="kl")).any():
         return found
     curves = _curves(study.pruning, algorithm="cd")
     for name, field in (("critical", rules.CRITICAL), ("paramagnet", rules.PARAMAGNETIC)):
+        if field in fields:
+            dense = study.pruning.weights.sel(algorithm="cd", field=field).isel(stage=0)
+            shares = [weight_concentration(weights) for weights in dense.values]
+            found[f"concentration-{name}"] = f"{100 * np.mean(shares):.0f} %"
         if field in fields and study.pruning.sizes["seed"] > 1:
             found[f"onset-{name}"] = rules.percent(
                 float(rules.onsets(curves.of(field, *rules.PLOTTED), curves.removed).min())
