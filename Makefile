@@ -16,7 +16,7 @@ help:
 	@echo "make book    execute what is stale and build the book under _build/html"
 	@echo "make test    run the tests"
 	@echo "make lint    check style and formatting"
-	@echo "make stress  run the long soak tests"
+	@echo "make stress  run the drills at full size, into book/results/drills.json, and other long tests"
 	@echo "make bench   time rbmlib beside its peers, into book/results/bench.json"
 	@echo "make lock    rewrite constraints.txt from a fresh installation"
 	@echo "make clean   remove what was built (distclean: the environments too)"
@@ -31,8 +31,10 @@ lint: $(VENV)/.test
 	$(VENV)/bin/python -m ruff check .
 	$(VENV)/bin/python -m ruff format --check .
 
+# The drills at full size, with their figures for the book; then the other long tests, of which the drills run some already.
 stress: $(VENV)/.test
-	$(VENV)/bin/python -m pytest -m stress
+	RBMLIB_DRILL_SCALE=1 RBMLIB_DRILLS_JSON=book/results/drills.json $(VENV)/bin/python -m pytest -m stress tests/stress
+	$(VENV)/bin/python -m pytest -m stress --ignore=tests/stress --ignore=tests/test_portable_bits.py
 
 bench: $(BENCH)/.bench
 	$(BENCH)/bin/python tests/bench/run.py book/results/bench.json

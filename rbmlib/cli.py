@@ -110,6 +110,8 @@ def cli() -> None:
       rbmlib run tfim_pruning --profile quick        one notebook, small
       rbmlib run tfim_pruning -p n_seeds 3           one notebook, one parameter changed
       rbmlib book                                    the whole book
+      rbmlib status                                  what is fresh, what is stale and why
+      rbmlib verify                                  some published results, computed again
     """  # noqa: D301
 
 

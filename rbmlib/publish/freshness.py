@@ -1,8 +1,13 @@
 """Which executed notebooks still say what their source, their code and the stored results say.
 
 An executed notebook carries a record of what made it: digests of its source, of all code it reaches in this
-package (figures included) and of the results it reads. It is fresh as long as the same three digests come
-out today.
+package (figures included) and of the results it reads. It is fresh as long as the same digests come out today.
+
+A notebook that reads other committed files says so in its front matter, as patterns from the clone's top folder;
+their contents are part of its record, and one that reads executed notebooks is executed after all others::
+
+    rbmlib:
+      reads: [book/results/bench.json, book/executed/*.ipynb]
 """
 
 from __future__ import annotations
@@ -30,9 +35,20 @@ DATA_SUFFIXES = {".css", ".html", ".js", ".json", ".mplstyle", ".toml"}
 MACHINERY = (
     "rbmlib.cli",
     "rbmlib.__main__",
-    "rbmlib.publish",
+    # Not rbmlib.publish.account, whose tables a page shows.
+    *(
+        f"rbmlib.publish.{room}"
+        for room in ("audit", "build", "catalogue", "crossref", "errors", "freshness")
+    ),
+    *(
+        f"rbmlib.publish.{room}"
+        for room in ("mathjax", "notebook", "page", "parameters", "project", "provenance", "run")
+    ),
     *(f"rbmlib.lab.{room}" for room in ("cell", "container", "errors", "fingerprint", "origin")),
-    *(f"rbmlib.lab.{room}" for room in ("restamp", "store", "sweep", "syntax")),
+    *(
+        f"rbmlib.lab.{room}"
+        for room in ("restamp", "standing", "store", "sweep", "syntax", "tolerance", "verify")
+    ),
 )
 
 
@@ -58,10 +74,13 @@ class NotebookStatus:
 def status(project: Project) -> list[NotebookStatus]:
     """How every notebook of a project stands, in the order in which they must be executed.
 
-    Notebooks with an experiment of their own come first: the others may read their results.
+    Notebooks with an experiment of their own come first: the others may read their results. Those that read
+    executed notebooks come last.
     """
     own = project.experiment_names()
     order = own + [name for name in project.names() if name not in own]
+    executed = project.executed.relative_to(project.root).as_posix()
+    order.sort(key=lambda name: any(pattern.startswith(executed) for pattern in patterns_read(project, name)))
     return [notebook_status(project, name) for name in order]
 
 
@@ -90,6 +109,8 @@ def notebook_status(project: Project, name: str) -> NotebookStatus:
         return NotebookStatus(name, "stale", missing)
     if record.get("results") != results_digest(project, name, code):
         return NotebookStatus(name, "stale", "the results it shows changed")
+    if record.get("files") != files_digest(project, name):
+        return NotebookStatus(name, "stale", "the files it reads changed")
     return NotebookStatus(name, "fresh")
 
 
@@ -114,7 +135,8 @@ def make_record(
     Returns
     -------
     dict
-        ``source``, ``code`` and ``results`` (digests), ``parameters`` and ``profile``.
+        ``source``, ``code``, ``results`` and ``files`` (digests; the last only for a notebook that declares files),
+        ``parameters`` and ``profile``.
     """
     source = project.source(name)
     code = code_of(read_source(source))
@@ -124,7 +146,11 @@ def make_record(
         "parameters": without_label(values),
         "profile": profile,
     }
-    return {**record, "results": results_digest(project, name, code)} if results else record
+    if results:
+        record["results"] = results_digest(project, name, code)
+        if (files := files_digest(project, name)) is not None:
+            record["files"] = files
+    return record
 
 
 def code_digest(code: str, packages: Sequence[str] = ("rbmlib",)) -> str:
@@ -169,6 +195,39 @@ def code_digest(code: str, packages: Sequence[str] = ("rbmlib",)) -> str:
             total.update(
                 f"{package}/{data.relative_to(top).as_posix()}\n{data.read_text('utf-8')}\0".encode()
             )
+    return total.hexdigest()
+
+
+def patterns_read(project: Project, name: str) -> list[str]:
+    """Patterns of the committed files that a notebook's front matter says it reads.
+
+    Raises
+    ------
+    BadNotebook
+        If they are not a list of patterns that stay inside the clone.
+    """
+    patterns = read_source(project.source(name)).metadata.get("rbmlib", {}).get("reads", [])
+    if not isinstance(patterns, list) or not all(
+        isinstance(pattern, str)
+        and pattern
+        and not pattern.startswith("/")
+        and ".." not in pattern.split("/")
+        for pattern in patterns
+    ):
+        raise BadNotebook(f"{name}.md must list files of the clone under rbmlib: reads:, got {patterns!r}")
+    return list(patterns)
+
+
+def files_digest(project: Project, name: str) -> str | None:
+    """Digest of names and contents of the files that a notebook reads, itself apart; None if it declares none."""
+    patterns = patterns_read(project, name)
+    if not patterns:
+        return None
+    found = {path for pattern in patterns for path in project.root.glob(pattern) if path.is_file()}
+    total = hashlib.sha256()
+    for path in sorted(found - {project.executed_path(name)}):
+        content = hashlib.sha256(path.read_bytes()).hexdigest()
+        total.update(f"{path.relative_to(project.root).as_posix()} {content}\n".encode())
     return total.hexdigest()
 
 

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from rbmlib.lab.sweep import sweep
+from rbmlib.publish.errors import BadNotebook
 from rbmlib.publish.freshness import (
     code_digest,
     experiments_read,
@@ -113,3 +114,43 @@ def test_the_digest_of_code_depends_on_what_is_used_not_on_its_layout() -> None:
     one = code_digest("from rbmlib.publish import page\nx = 1\n")
     assert one == code_digest("from rbmlib.publish import page\n\n# one\nx   =  1\n")
     assert one != code_digest("x = 2\n")
+
+
+def declare(workshop, *patterns: str) -> None:
+    reads = f"rbmlib:\n  reads: [{', '.join(patterns)}]\n---\n\n# Summary"
+    workshop.edit_notebook("summary", "---\n\n# Summary", reads)
+
+
+def test_a_notebook_follows_the_committed_files_that_it_declares(workshop) -> None:
+    project = workshop.project
+    project.results.mkdir(parents=True)
+    (project.results / "bench.json").write_text("1")
+    declare(workshop, "book/results/*.json")
+    pretend_to_execute(project, "summary")
+    assert notebook_status(project, "summary").state == "fresh"
+    (project.results / "other.txt").write_text("not declared")
+    assert notebook_status(project, "summary").state == "fresh"
+    (project.results / "bench.json").write_text("2")
+    assert notebook_status(project, "summary").reason == "the files it reads changed"
+    pretend_to_execute(project, "summary")
+    (project.results / "more.json").write_text("1")
+    assert notebook_status(project, "summary").reason == "the files it reads changed"
+
+
+def test_a_notebook_that_reads_executed_notebooks_comes_last_and_does_not_follow_itself(workshop) -> None:
+    project = workshop.project
+    workshop.write_notebook("written_last", project.source("summary").read_text())
+    assert [entry.name for entry in status(project)] == ["counting", "summary", "written_last"]
+    declare(workshop, "book/executed/*.ipynb")
+    assert [entry.name for entry in status(project)] == ["counting", "written_last", "summary"]
+    pretend_to_execute(project, "summary")
+    assert notebook_status(project, "summary").state == "fresh"
+    pretend_to_execute(project, "written_last")
+    assert notebook_status(project, "summary").reason == "the files it reads changed"
+
+
+@pytest.mark.parametrize("patterns", [("/etc/passwd",), ("../x",), ("3",)])
+def test_declared_files_stay_inside_the_clone(workshop, patterns: tuple[str, ...]) -> None:
+    declare(workshop, *patterns)
+    with pytest.raises(BadNotebook, match="must list files of the clone"):
+        status(workshop.project)

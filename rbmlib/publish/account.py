@@ -1,0 +1,279 @@
+"""The account that the book gives of itself: what made each notebook, what it cost, and what the machinery withstood.
+
+Everything comes from committed files: the executed notebooks' records, the origins of the published results, and
+the figures that ``make bench`` and ``make stress`` left. So the tables are the same on every machine.
+"""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rbmlib.figures.inline_svg import InlineHTML
+from rbmlib.lab.errors import DamagedResult, ResultNotFound
+from rbmlib.publish.freshness import PUBLISHED_PROFILE, notebook_status, published_cells
+from rbmlib.publish.notebook import read_source, title_of
+from rbmlib.publish.project import Project
+
+_SHOWN = 12  # digits of a hash
+
+
+@dataclass(frozen=True)
+class Account:
+    """What made one notebook.
+
+    Attributes
+    ----------
+    name, title : str
+        The notebook.
+    figures : tuple of str
+        Labels of its figures.
+    state : str
+        ``"fresh"``, or ``"stale"`` or ``"missing"`` and why.
+    profile : str
+        The profile whose parameters it was executed with.
+    seeds : dict of str to value
+        Those of its parameters that say how many seeds there are, or which.
+    cells, published : int
+        How many results it rests on, inputs included, and how many of them are published.
+    seconds : float
+        Sum of the published results' wall times; each was computed on the threads that its origin says.
+    processors, dates : tuple of str
+        Where and when they were computed; dates are the first and the last day.
+    versions : dict of str to str
+        Library versions that they were computed with; several are separated by commas.
+    hashes : dict of str to str
+        Digests of its source, of the code it reaches and of the results it shows.
+    """
+
+    name: str
+    title: str
+    figures: tuple[str, ...]
+    state: str
+    profile: str
+    seeds: dict[str, Any]
+    cells: int
+    published: int
+    seconds: float
+    processors: tuple[str, ...]
+    dates: tuple[str, ...]
+    versions: dict[str, str]
+    hashes: dict[str, str]
+
+
+def accounts(project: Project, without: Sequence[str] = ()) -> list[Account]:
+    """What made every notebook of a project.
+
+    Parameters
+    ----------
+    project : Project
+        The clone.
+    without : sequence of str
+        Notebooks to leave out, such as the one that shows the account.
+
+    Returns
+    -------
+    list of Account
+        In the order of their names.
+    """
+    return [_account(project, name) for name in project.names() if name not in without]
+
+
+def _account(project: Project, name: str) -> Account:
+    path = project.executed_path(name)
+    executed = (
+        json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {"cells": [], "metadata": {}}
+    )
+    record = executed["metadata"].get("rbmlib", {})
+    status = notebook_status(project, name)
+    figures = [cell["metadata"].get("mystnb", {}).get("figure", {}).get("name") for cell in executed["cells"]]
+    store, origins = project.store(), []
+    cells = list(dict.fromkeys(part for cell in published_cells(project, name) for part in cell.with_needs()))
+    for cell in cells:
+        try:
+            key = store.key(cell)
+            if store.has(key, published=True):
+                origins.append(store.origin(key))
+        except (DamagedResult, ResultNotFound):
+            continue
+    dates = sorted({origin["date"] for origin in origins})
+    versions: dict[str, set[str]] = {}
+    for origin in origins:
+        for library, version in origin["versions"].items():
+            versions.setdefault(library, set()).add(version)
+    return Account(
+        name=name,
+        title=title_of(read_source(project.source(name)), name),
+        figures=tuple(label for label in figures if label),
+        state=status.state + (f": {status.reason}" if status.reason else ""),
+        profile=record.get("profile", PUBLISHED_PROFILE),
+        seeds={key: value for key, value in record.get("parameters", {}).items() if "seed" in key},
+        cells=len(cells),
+        published=len(origins),
+        seconds=sum(origin["seconds"] for origin in origins),
+        processors=tuple(sorted({origin["processor"] for origin in origins})),
+        dates=tuple(dict.fromkeys((*dates[:1], *dates[-1:]))),
+        versions={library: ", ".join(sorted(found)) for library, found in sorted(versions.items())},
+        hashes={part: record[part] for part in ("source", "code", "results") if part in record},
+    )
+
+
+def duration(seconds: float) -> str:
+    """A time in the unit that reads best: ``"51 s"``, ``"12 min"``, ``"3.4 h"``."""
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 3600 else f"{seconds / 3600:.1f} h"
+
+
+def account_table(rows: Sequence[Account]) -> InlineHTML:
+    """The accounts as a table, one row a notebook.
+
+    Parameters
+    ----------
+    rows : sequence of Account
+        What `accounts` returned.
+
+    Returns
+    -------
+    InlineHTML
+        To be displayed as a cell's last value; its text form has one line a notebook.
+    """
+    body, lines = [], []
+    for row in rows:
+        figures = f"figures: {', '.join(row.figures)}" if row.figures else "no figures"
+        seeds = ", ".join(f"{name} = {value}" for name, value in row.seeds.items()) or "no seeds of its own"
+        if row.cells:
+            cost = f"{row.published} of {row.cells} cells, {duration(row.seconds)} in sum"
+            where = [*row.processors, " to ".join(row.dates)]
+        else:
+            cost, where = "computes nothing of its own", []
+        versions = [f"{library} {version}" for library, version in row.versions.items()]
+        hashes = [f"{part} {digest[:_SHOWN]}" for part, digest in row.hashes.items()]
+        body.append(
+            [
+                [row.title, figures],
+                [f"profile {row.profile}", seeds],
+                [cost, *where],
+                [", ".join(versions)],
+                [f"<code>{html.escape(one)}</code>" for one in hashes],
+                [row.state],
+            ]
+        )
+        lines.append(f"{row.name}: {row.state}; profile {row.profile}; {seeds}; {cost}; {'; '.join(hashes)}")
+    head = ["Notebook", "Made with", "Cost", "Versions", "Hashes", "State"]
+    return _table(head, body, "\n".join(lines))
+
+
+def drills(project: Project) -> dict[str, Any] | None:
+    """What ``make stress`` found, or None if it has not been run."""
+    return _read(project.results / "drills.json")
+
+
+def bench(project: Project) -> dict[str, Any] | None:
+    """What ``make bench`` measured, or None if it has not been run."""
+    return _read(project.results / "bench.json")
+
+
+def _read(path: Path) -> dict[str, Any] | None:
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+
+
+def failed_drills(found: dict[str, Any] | None) -> int:
+    """How many drills found more than they allow."""
+    return sum(drill["found"] > drill["limit"] for drill in (found or {"drills": []})["drills"])
+
+
+def drills_table(found: dict[str, Any] | None) -> InlineHTML:
+    """The drills as a table: what was done and how often, what was counted, what was found and allowed."""
+    rows = [
+        [
+            [f"{drill['n']} {drill['did']}"],
+            [drill["counted"]],
+            [f"{drill['found']:g}"],
+            [f"{drill['limit']:g}"],
+        ]
+        for drill in (found or {"drills": []})["drills"]
+    ]
+    return _table(["Drill", "Counted", "Found", "At most"], rows, _lines(rows) or "not run yet")
+
+
+def bench_table(found: dict[str, Any] | None) -> InlineHTML:
+    """The timings as a table: what was done, on how many threads, by this library and by its peer."""
+    rows = [
+        [
+            [_words(row["name"])],
+            [f"{row['threads']}"],
+            [f"{row['ours_s']:.3g} s"],
+            [f"{row['peer_s']:.3g} s"],
+            [f"{row['ratio']:.3g}"],
+        ]
+        for row in (found or {"rows": []})["rows"]
+    ]
+    head = ["What", "Threads", "rbmlib", "Peer", "Ratio"]
+    return _table(head, rows, _lines(rows) or "not run yet")
+
+
+def machine(found: dict[str, Any] | None) -> str:
+    """The machine and the versions behind some figures, as one phrase."""
+    if found is None:
+        return "not run yet"
+    versions = ", ".join(f"{library} {version}" for library, version in found["versions"].items())
+    date = f", {found['date']}" if "date" in found else ""
+    return f"{found['processor']}, {versions}{date}"
+
+
+def _words(name: str) -> str:
+    """A row's name for the reader: ``cd10_18x9_vs_qucumber`` -> ``cd10, 18 × 9, against qucumber``."""
+    what, _, peer = name.partition("_vs_")
+    size = re.sub(r"(\d+)x(\d+)", "\\1 \u00d7 \\2", what.replace("_", ", "))
+    return f"{size}, against {peer}" if peer else size
+
+
+def _lines(rows: Sequence[Sequence[Sequence[str]]]) -> str:
+    return "\n".join("; ".join(" ".join(cell) for cell in row) for row in rows)
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[Sequence[str]]], text: str) -> InlineHTML:
+    """A table whose cells have a first line and smaller ones below it; what is already ``<code>`` stays so."""
+    if not rows:
+        return InlineHTML("<p>Not run yet.</p>", text)
+
+    def part(line: str, small: bool) -> str:
+        content = line if line.startswith("<code>") else html.escape(line)
+        return f"<div class='rbm-small'>{content}</div>" if small else content
+
+    def cell(name: str, lines: Sequence[str]) -> str:
+        small = name in ("Versions", "Hashes")
+        inner = "".join(part(line, small or i > 0) for i, line in enumerate(lines) if line)
+        return f"<td data-label='{html.escape(name)}'>{inner}</td>"
+
+    top = "".join(f"<th scope='col'>{html.escape(name)}</th>" for name in head)
+    body = "\n".join(
+        f"<tr>{''.join(cell(name, lines) for name, lines in zip(head, row, strict=True))}</tr>"
+        for row in rows
+    )
+    table = f"<table>\n<thead><tr>{top}</tr></thead>\n<tbody>\n{body}\n</tbody>\n</table>"
+    return InlineHTML(f'<div class="rbm-account">\n<style>{_STYLE}</style>\n{table}\n</div>', text)
+
+
+_STYLE = """
+.rbm-account { overflow-x: auto; }
+.rbm-account table { border-collapse: collapse; display: table; width: 100%; }
+.rbm-account th, .rbm-account td { background: none; border-bottom: 1px solid #7f7f7f66; color: inherit;
+  padding: .4rem .6rem; text-align: left; vertical-align: top; white-space: normal; overflow-wrap: anywhere; }
+.rbm-account .rbm-small { font-size: .85em; }
+.rbm-account code { background: none; color: inherit; font-size: .95em; padding: 0; white-space: nowrap; }
+@media (max-width: 40rem) {
+  .rbm-account thead { display: none; }
+  .rbm-account tr { border-bottom: 1px solid #7f7f7f66; display: block; padding: .5rem 0; }
+  .rbm-account td { border: 0; display: block; padding: .15rem .4rem; width: auto; }
+  .rbm-account td::before { content: attr(data-label) ": "; font-size: .85em; }
+}
+html[data-theme="dark"] .bd-content div.cell_output .text_html:has(.rbm-account) { background: none;
+  color: inherit; padding: 0; }
+"""
