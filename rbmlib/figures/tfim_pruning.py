@@ -48,7 +48,8 @@ def _removed_axis(axes: Axes, removed: np.ndarray) -> None:
 
 def _values(array: xr.DataArray, along: str) -> np.ndarray:
     """A (seed, along) array without the seeds that were not run."""
-    return array.dropna("seed", how="all").transpose("seed", along).values
+    kept = array.dropna("seed", how="all") if array.notnull().any() else array
+    return kept.transpose("seed", along).values
 
 
 def pruning_curves(results: xr.Dataset, disconnected: float | None = None) -> InlineHTML:
@@ -103,7 +104,7 @@ def _pruning_panel(results: xr.Dataset, algorithm: str, field: float, disconnect
         _removed_axis(after, removed)
         if disconnected is not None:
             style.reference_line(after, x=disconnected)
-        before.set_ylabel("error")
+        (before if history else after).set_ylabel("error")
         figure.suptitle(_title(field), x=0.02, ha="left", fontsize=9.5, fontweight="bold")
         figure.legend(*after.get_legend_handles_labels(), loc="outside lower center", ncols=3)
     return figure
