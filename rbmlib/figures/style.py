@@ -20,7 +20,7 @@ from typing import Any, Literal
 
 import matplotlib
 import numpy as np
-from cycler import cycler
+from matplotlib import cycler
 from matplotlib.axes import Axes
 from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
