@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from rbmlib.lab.claims import Outcome, Verdict, paired_difference
+from rbmlib.lab.claims import Verdict, paired_difference
 from rbmlib.lab.profiles import label, resolve
 from rbmlib.pruning import weight_concentration
 
@@ -36,10 +36,8 @@ CLAIMS = (
 # --- verdicts -------------------------------------------------------------------------------------------------------
 
 
-def _beside(rule: Callable[[rules.Curves], rules.Finding], study: Study, outcome: Outcome) -> str:
-    """What the same rule says of the exact gradient and of the other choices, by point estimates and few
-    seeds.
-    """
+def _beside(rule: Callable[[rules.Curves], rules.Finding], study: Study) -> str:
+    """What the same rule says of the exact gradient and of the other choices."""
     parts = []
     if "exact" in study.pruning.algorithm:
         other = rule(_curves(study.pruning, algorithm="exact"))
@@ -49,10 +47,15 @@ def _beside(rule: Callable[[rules.Curves], rules.Finding], study: Study, outcome
             str(name): rule(_curves(study.checks, variant=name)._replace(by_value=True)).outcome
             for name in study.checks.variant.values
         }
-        differing = [f"{name}: {other}" for name, other in found.items() if other != outcome]
+        here = rule(_curves(study.pruning, algorithm="cd")._replace(by_value=True)).outcome
+        others = {
+            outcome: [name for name, one in found.items() if one == outcome]
+            for outcome in dict.fromkeys(found.values())
+        }
         parts.append(
-            f"judged by value alone, {len(found) - len(differing)} of {len(found)} other choices agree"
-            + (f" (not {'; '.join(differing)})" if differing else "")
+            f"Judged by values alone, without intervals, this is {here}, as under {len(others.pop(here, []))} of "
+            f"{len(found)} other choices"
+            + "".join(f"; {outcome} under {', '.join(map(repr, names))}" for outcome, names in others.items())
         )
     return ". ".join(parts)
 
@@ -114,7 +117,7 @@ def settle(study: Study, parameters: Mapping[str, Any]) -> list[Verdict]:
     findings: dict[str, tuple[rules.Finding, str]] = {}
     for name, rule in by_claim.items():
         found = rule(_curves(study.pruning, algorithm="cd"))
-        findings[name] = found, _beside(rule, study, found.outcome)
+        findings[name] = found, _beside(rule, study)
     findings["A2.schedule"] = rules.schedule_rule(study), ""
     findings["A2.disconnect-18"] = rules.disconnected_rule(study), ""
     if study.convergence is not None and int(study.convergence.epoch[-1]) >= 1500:
@@ -148,10 +151,27 @@ def verdicts(profile: str) -> list[Verdict]:
     return settle(tfim_pruning.results(**parameters), parameters)
 
 
+NAMES = {"kl": "KL", "infidelity": "infidelity", "eroe": "eROE", "mroe": "mROE", "correlation_mse": "C_MSE"}
+"""What the measures are called in a sentence."""
+
+
+def _onset_range(study: Study, field: float) -> str:
+    """Smallest and largest first onset over the checks that train by contrastive divergence."""
+    if study.checks is None or field not in study.checks.field:
+        return "\u2013"
+    firsts = []
+    for variant in study.checks.variant.values:
+        values = _curves(study.checks, variant=variant).of(field, *rules.PLOTTED)
+        if str(variant).startswith("CD") and len(values) > 1:
+            firsts.append(float(rules.onsets(values, study.checks.removed.values).min()))
+    return f"{rules.percent(min(firsts))} to {rules.percent(max(firsts))}" if firsts else "\u2013"
+
+
 def numbers(study: Study) -> dict[str, str]:
     """Numbers that the chapter's sentences quote, as text; a dash where a run does not have them."""
     names = (
-        "onset-critical", "onset-paramagnet", "half-paramagnet", "first-step-critical", "slopes-critical",
+        "onsets-critical", "onsets-paramagnet", "onset-range-critical", "onset-range-paramagnet",
+        "half-paramagnet", "first-step-critical", "slopes-critical",
         "kl-exact", "kl-data", "kl-ratio-dense", "kl-ratio-half", "fits-trapped",
         "concentration-critical", "concentration-paramagnet",
     )  # fmt: skip
@@ -166,13 +186,20 @@ def numbers(study: Study) -> dict[str, str]:
             shares = [weight_concentration(weights) for weights in dense.values]
             found[f"concentration-{name}"] = f"{100 * np.mean(shares):.0f} %"
         if field in fields and study.pruning.sizes["seed"] > 1:
-            found[f"onset-{name}"] = rules.percent(
-                float(rules.onsets(curves.of(field, *rules.PLOTTED), curves.removed).min())
+            each = rules.onsets(curves.of(field, *rules.PLOTTED), curves.removed)
+            found[f"onsets-{name}"] = ", ".join(
+                f"{rules.percent(onset)} ({NAMES[measure]})"
+                for measure, onset in zip(rules.PLOTTED, each, strict=True)
             )
+            found[f"onset-range-{name}"] = _onset_range(study, field)
     half = int(np.argmax(curves.removed >= 0.5))
     if rules.PARAMAGNETIC in fields and half > 0:
-        changes = [rules.growth(curves, rules.PARAMAGNETIC, name, half).value - 1 for name in rules.PLOTTED]
-        found["half-paramagnet"] = f"{100 * max(changes, key=abs):+.0f} %"
+        changes = {
+            name: rules.growth(curves, rules.PARAMAGNETIC, name, half).value - 1 for name in rules.PLOTTED
+        }
+        found["half-paramagnet"] = ", ".join(
+            f"{100 * change:+.0f} % ({NAMES[name]})" for name, change in changes.items()
+        )
     if rules.CRITICAL in fields:
         mroe = curves.of(rules.CRITICAL, "mroe")
         step = paired_difference(mroe[:, 1], mroe[:, 0])

@@ -8,7 +8,7 @@ import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import PercentFormatter
+from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from rbmlib.figures import style
 from rbmlib.figures.inline_svg import InlineHTML, inline_svg
@@ -296,6 +296,8 @@ def _weights_panel(weights: xr.DataArray, stage: int) -> Figure:
         colors = np.where(shown > 0, style.COLORS["blue"], style.COLORS["orange"])
         axes.scatter(visible + 1, hidden + 1, s=90 * np.abs(shown) / largest, c=list(colors), linewidths=0)
         axes.set_xlim(0.2, n_visible + 0.8)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.yaxis.set_major_locator(MaxNLocator(integer=True))
         axes.set_ylim(0.2, n_hidden + 0.8)
         axes.set_xlabel("visible unit (site)")
         axes.set_ylabel("hidden unit")
@@ -326,7 +328,8 @@ def schedule_table(results: xr.Dataset, nominal: Sequence[float]) -> InlineHTML:
             f"<td>{100 * kept / results.kept.values[0]:.1f} %</td>{cells}</tr>"
         )
     table = (
-        "<style>.rbm-schedule td, .rbm-schedule th { padding: .1rem .6rem; text-align: right; }</style>"
+        "<style>.rbm-schedule td, .rbm-schedule th { padding: .1rem .6rem; text-align: right; "
+        "white-space: nowrap; } .rbm-schedule th { white-space: normal; }</style>"
         '<table class="rbm-schedule"><thead><tr><th>iteration</th><th>weights</th><th>nominal</th><th>actual</th>'
         f"{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
     )
