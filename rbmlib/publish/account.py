@@ -156,16 +156,14 @@ def account_table(rows: Sequence[Account]) -> InlineHTML:
         hashes = [f"{part} {digest[:_SHOWN]}" for part, digest in row.hashes.items()]
         body.append(
             [
-                [row.title, figures],
+                [row.title, row.state, figures],
                 [f"profile {row.profile}", seeds],
                 [cost, *where],
-                [", ".join(versions)],
-                [f"<code>{html.escape(one)}</code>" for one in hashes],
-                [row.state],
+                [", ".join(versions), *(f"<code>{html.escape(one)}</code>" for one in hashes)],
             ]
         )
         lines.append(f"{row.name}: {row.state}; profile {row.profile}; {seeds}; {cost}; {'; '.join(hashes)}")
-    head = ["Notebook", "Made with", "Cost", "Versions", "Hashes", "State"]
+    head = ["Notebook", "Made with", "Cost", "Versions and hashes"]
     return _table(head, body, "\n".join(lines))
 
 
@@ -248,7 +246,7 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[Sequence[str]]], text: s
         return f"<div class='rbm-small'>{content}</div>" if small else content
 
     def cell(name: str, lines: Sequence[str]) -> str:
-        small = name in ("Versions", "Hashes")
+        small = name == "Versions and hashes"
         inner = "".join(part(line, small or i > 0) for i, line in enumerate(lines) if line)
         return f"<td data-label='{html.escape(name)}'>{inner}</td>"
 
@@ -265,7 +263,7 @@ _STYLE = """
 .rbm-account { overflow-x: auto; }
 .rbm-account table { border-collapse: collapse; display: table; width: 100%; }
 .rbm-account th, .rbm-account td { background: none; border-bottom: 1px solid #7f7f7f66; color: inherit;
-  padding: .4rem .6rem; text-align: left; vertical-align: top; white-space: normal; overflow-wrap: anywhere; }
+  padding: .4rem .6rem; text-align: left; vertical-align: top; white-space: normal; overflow-wrap: break-word; }
 .rbm-account .rbm-small { font-size: .85em; }
 .rbm-account code { background: none; color: inherit; font-size: .95em; padding: 0; white-space: nowrap; }
 @media (max-width: 40rem) {

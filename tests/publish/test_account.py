@@ -72,7 +72,7 @@ def test_a_missing_result_shows(published) -> None:
     table = account_table(accounts(published))
     assert "1 of 2 cells" in table.html
     assert "counting: stale" in table.text
-    assert "<th scope='col'>Hashes</th>" in table.html
+    assert "<th scope='col'>Versions and hashes</th>" in table.html
 
 
 def test_drills_and_timings_are_tables_once_they_have_been_run(published) -> None:
