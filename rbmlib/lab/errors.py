@@ -104,6 +104,10 @@ class StoreNotWritable(LabError):
     """A file could not be written: the disk is full, or the folder does not allow it."""
 
 
+class StoreNotReadable(LabError):
+    """A folder of the store cannot be looked into."""
+
+
 class RestampRefused(LabError):
     """Recomputed cells differ from what is stored, so the stored results belong to the old code alone."""
 

@@ -23,7 +23,13 @@ import xarray as xr
 
 from rbmlib.lab import container
 from rbmlib.lab.cell import Cell, canonical_json
-from rbmlib.lab.errors import ConflictingResult, DamagedResult, ResultNotFound, StoreNotWritable
+from rbmlib.lab.errors import (
+    ConflictingResult,
+    DamagedResult,
+    ResultNotFound,
+    StoreNotReadable,
+    StoreNotWritable,
+)
 from rbmlib.lab.fingerprint import code_fingerprint
 
 _STEM = 16  # hexadecimal digits of the key in a file's name; the file itself holds the whole key
@@ -173,6 +179,11 @@ class Store:
                 return sorted(Path(item.path) for item in found if item.is_dir())
         except (FileNotFoundError, NotADirectoryError):
             return []
+        except OSError as error:
+            raise StoreNotReadable(
+                f"cannot read {root}: {error.strerror or error}; make the folder readable, or set RBMLIB_CACHE "
+                "to another folder"
+            ) from error
 
     def _find(self, key: str, published: bool, suffix: str = "") -> Path | None:
         for folder in self._folders(published):

@@ -24,6 +24,7 @@ from rbmlib.lab.errors import (
     DamagedResult,
     LabError,
     ResultNotFound,
+    StoreNotReadable,
     StoreNotWritable,
 )
 from rbmlib.lab.origin import environment, origin_of
@@ -294,6 +295,17 @@ def test_a_folder_that_cannot_be_written_is_told(store):
     (store.cache / "results").write_text("a file stands where the folder should be")
     with pytest.raises(StoreNotWritable, match="RBMLIB_CACHE"):
         store.save(KEY, dataset(), ORIGIN)
+
+
+def test_a_folder_that_cannot_be_read_is_told(store, monkeypatch):
+    store.save(KEY, dataset(), ORIGIN)
+
+    def refuse(path):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(store_module.os, "scandir", refuse)
+    with pytest.raises(StoreNotReadable, match=r"cannot read .*Permission denied; make the folder readable"):
+        store.load(KEY)
 
 
 def test_old_half_written_files_are_cleared_and_new_ones_left(store):

@@ -10,8 +10,10 @@ import json
 import os
 import random
 import resource
+import shutil
 import signal
 import sys
+import tempfile
 import time
 from collections import Counter
 from pathlib import Path
@@ -128,9 +130,8 @@ def writes(folder, size, chooser):
         corrupt += sum(not is_whole(store, *pair) for pair in keys)
     stop.touch()
     reads = Counter()
-    for process, (reader, _) in zip(readers, pipes, strict=True):
-        reads.update(json.loads(os.read(reader, 10_000)))
-        os.waitpid(process, 0)
+    for process, (reader, writer) in zip(readers, pipes, strict=True):
+        reads.update(json.loads(hear(process, reader, writer)))
     attempted = rounds * n_keys * n_writers
     return {
         "writes": attempted,
@@ -205,6 +206,13 @@ def stopped(cells, store):
     return ""
 
 
+def hear(process, reader, writer):
+    """What a process wrote into a pipe before it ended."""
+    os.close(writer)  # else reading would wait for ourselves, if the process died without a word
+    os.waitpid(process, 0)
+    return os.read(reader, 5000).decode()
+
+
 def limited(folder, size, chooser):
     """Let no file grow beyond 20 kB: what a full disk is to whoever cannot mount a small one."""
     store = Store(None, folder / "cache")
@@ -216,16 +224,14 @@ def limited(folder, size, chooser):
         resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
         os.write(writer, stopped(cells, store).encode())
 
-    os.waitpid(child(run), 0)
-    return {
-        "sentence": os.read(reader, 5000).decode(),
-        "wrong": count_wrong(cells[:size], store),
-        "cells": size,
-    }
+    told = hear(child(run), reader, writer)
+    return {"sentence": told, "wrong": count_wrong(cells[:size], store), "cells": size}
 
 
 def unwritable(folder, size, chooser):
     """Take the right to write from a store that holds some results."""
+    # Not in the folder given: another user could not even look into what lies above it.
+    folder = Path(tempfile.mkdtemp(prefix="rbmlib-"))
     folder.chmod(0o755)
     store = Store(folder / "published", folder / "cache")
     cells = grid(0, 2 * size)
@@ -239,14 +245,12 @@ def unwritable(folder, size, chooser):
             os.seteuid(NOBODY)
         os.write(writer, stopped(cells, store).encode())
 
-    os.waitpid(child(run), 0)
+    told = hear(child(run), reader, writer)
     for path in (folder, *folder.rglob("*")):
         path.chmod(0o755 if path.is_dir() else 0o644)
-    return {
-        "sentence": os.read(reader, 5000).decode(),
-        "wrong": count_wrong(cells[:size], store),
-        "cells": size,
-    }
+    wrong = count_wrong(cells[:size], store)
+    shutil.rmtree(folder)
+    return {"sentence": told, "wrong": wrong, "cells": size}
 
 
 if __name__ == "__main__":
