@@ -40,6 +40,11 @@ def _title(field: float) -> str:
     return f"h/J = {field:g}" + (f", {name}" if name else "")
 
 
+def _shown(results: xr.Dataset) -> str:
+    """The way of training that figures of a single one show: contrastive divergence, where a run has it."""
+    return "cd" if "cd" in results.algorithm else str(results.algorithm.values[0])
+
+
 def _removed_axis(axes: Axes, removed: np.ndarray) -> None:
     axes.set_xlim(-0.02, float(removed[-1]) + 0.02)
     axes.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0, symbol=""))
@@ -67,7 +72,7 @@ def pruning_curves(results: xr.Dataset, disconnected: float | None = None) -> In
     -------
     InlineHTML
     """
-    algorithm = "cd" if "cd" in results.algorithm else str(results.algorithm.values[0])
+    algorithm = _shown(results)
     panels = [
         _pruning_panel(results, algorithm, float(field), disconnected) for field in results.field.values
     ]
@@ -152,7 +157,7 @@ def sensitivity_curves(results: xr.Dataset) -> InlineHTML:
     """Bare relative errors of energy, order parameter and correlations, exact and from samples, along the
     pruning.
     """
-    algorithm = "cd" if "cd" in results.algorithm else str(results.algorithm.values[0])
+    algorithm = _shown(results)
     panels = []
     for field in results.field.values:
         chosen = results.sel(algorithm=algorithm, field=field)
@@ -267,7 +272,7 @@ def weights_slider(results: xr.Dataset, seed: int = 0) -> InlineHTML:
     """The weights of one seed's machines at every pruning stage: area by magnitude, colour by sign, one panel
     a field.
     """
-    algorithm = "cd" if "cd" in results.algorithm else str(results.algorithm.values[0])
+    algorithm = _shown(results)
     weights = results.weights.sel(algorithm=algorithm, seed=seed)
     frames = [
         [_weights_panel(weights.sel(field=field), stage) for field in results.field.values]
@@ -315,7 +320,7 @@ def schedule_table(results: xr.Dataset, nominal: Sequence[float]) -> InlineHTML:
     nominal : sequence of float
         Share that the schedule means to leave at each stage.
     """
-    algorithm = "cd" if "cd" in results.algorithm else str(results.algorithm.values[0])
+    algorithm = _shown(results)
     components = results.components.sel(algorithm=algorithm)
     fields = results.field.values
     head = "".join(f"<th>connected graphs, h/J = {h:g}</th>" for h in fields)
