@@ -382,7 +382,8 @@ class RBM:
         """
         names = ("weights", "visible_bias", "hidden_bias", "mask")
         try:
-            with np.load(path, allow_pickle=False) as archive:
+            # Opened here: numpy leaves a file open that is a damaged zip.
+            with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
                 return cls(**{name: archive[name] for name in names})
         except FileNotFoundError:
             raise

@@ -23,6 +23,8 @@ from .kernels.gibbs import pack_rows as _pack_rows
 from .kernels.initialisation import geometric_decay as _geometric_decay
 from .rbm import RBM, check_binary, check_seed
 
+_LARGEST = float(np.finfo(np.float32).max)  # kernels compute in float32
+
 
 class DivergedError(ArithmeticError):
     """Training produced a parameter that is not a finite number."""
@@ -42,8 +44,10 @@ class LearningRate:
 
     def __post_init__(self) -> None:
         for name, value in (("first", self.first), ("last", self.last)):
-            if value is not None and not (np.isfinite(value) and value > 0):
-                raise ValueError(f"learning rate: {name} must be a positive number, not {value!r}")
+            if value is not None and not 0 < value <= _LARGEST:
+                raise ValueError(
+                    f"learning rate: {name} must be a positive number below 3.4e38, not {value!r}"
+                )
 
     def at(self, epoch: int, n_epochs: int) -> float:
         """The rate of epoch ``epoch`` = 0 ... n_epochs - 1; portable bits."""
@@ -148,8 +152,8 @@ def train(
     )
     seed_word = np.uint64(check_seed("seed", seed))
     rate = learning_rate if isinstance(learning_rate, LearningRate) else LearningRate(learning_rate)
-    if not (np.isfinite(weight_decay) and weight_decay >= 0):
-        raise ValueError(f"weight_decay must be a finite number >= 0, not {weight_decay!r}")
+    if not 0 <= weight_decay <= _LARGEST:
+        raise ValueError(f"weight_decay must be a number from 0 to 3.4e38, not {weight_decay!r}")
     persistent = n_chains is not None
     chains = np.zeros((1, rbm.n_visible), np.uint8)
     if persistent:

@@ -235,11 +235,6 @@ FOREIGN = (
     "pickle", "array of objects", "pickle inside", "one array", "missing", "shapes", "not a number", "text array", "empty", "text",
 )  # fmt: skip
 
-# numpy leaves the file of a damaged archive to the garbage collector.
-left_open = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-
-
-@left_open
 @pytest.mark.parametrize("kind", FOREIGN)
 def test_a_foreign_file_is_refused_by_name_and_nothing_in_it_runs(tmp_path, monkeypatch, kind):
     monkeypatch.chdir(tmp_path)
@@ -250,7 +245,6 @@ def test_a_foreign_file_is_refused_by_name_and_nothing_in_it_runs(tmp_path, monk
     assert not (tmp_path / "ran").exists()
 
 
-@left_open
 def test_a_damaged_file_is_refused(tmp_path):
     path = tmp_path / "machine.npz"
     machine(9, 5).save(path)

@@ -8,7 +8,8 @@ the same cell share its result.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import xarray as xr
@@ -32,6 +33,61 @@ PORTABLE, DEPENDENT = "portable", "dependent on BLAS"
 to rounding."""
 
 
+@dataclass(frozen=True)
+class Recipe:
+    """How a machine is trained and, after each pruning step, trained on.
+
+    Attributes
+    ----------
+    k, batch_size : int
+        Gibbs steps of contrastive divergence and samples per update.
+    n_epochs : int
+        Passes over the data of the dense training.
+    learning_rate, final_learning_rate : float
+        Rates of its first and last epoch, geometric in between.
+    finetune_epochs : int
+        Passes over the data after each pruning step.
+    finetune_rate, final_finetune_rate : float
+        Rates of the first and last of those.
+    """
+
+    k: int
+    batch_size: int
+    n_epochs: int
+    learning_rate: float
+    final_learning_rate: float
+    finetune_epochs: int = 0
+    finetune_rate: float = 0.0
+    final_finetune_rate: float = 0.0
+
+    def train(
+        self, rbm: RBM, data: np.ndarray, seed: int, callback: Callable[[TrainingState], object] | None = None
+    ) -> TrainingState:
+        """Train a machine that has just been made."""
+        return train(
+            rbm,
+            data,
+            n_epochs=self.n_epochs,
+            learning_rate=LearningRate(self.learning_rate, self.final_learning_rate),
+            seed=seed,
+            k=self.k,
+            batch_size=self.batch_size,
+            callback=callback,
+        )
+
+    def finetune(self, rbm: RBM, data: np.ndarray, seed: int, iteration: int) -> RBM:
+        """Train on after a pruning step, on random numbers of its own."""
+        return train(
+            rbm,
+            data,
+            n_epochs=self.finetune_epochs,
+            learning_rate=LearningRate(self.finetune_rate, self.final_finetune_rate),
+            seed=int(derived_seed(np.uint64(seed), iteration, 0)),
+            k=self.k,
+            batch_size=self.batch_size,
+        ).rbm
+
+
 def ground_state(n_spins: int, field: float) -> xr.Dataset:
     """The ground state as a matrix product state: an input, whose tensors' hash is part of the keys of what
     is drawn from it.
@@ -46,47 +102,24 @@ def prune_trained(
     data_seed: int,
     init_seed: int,
     training_seed: int,
-    k: int,
-    batch_size: int,
-    n_epochs: int,
-    learning_rate: float,
-    final_learning_rate: float,
-    finetune_epochs: int,
-    finetune_rate: float,
-    final_finetune_rate: float,
     prune_fraction: float,
     n_iterations: int,
     ground_state: xr.Dataset,
+    **recipe: float,
 ) -> xr.Dataset:
-    """One seed by contrastive divergence: dense training, then pruning with fine-tuning; portable bits."""
-    data, reference = _data(ground_state, field, n_samples, data_seed)
-    state, history = _train_dense(
-        reference,
-        data,
-        n_hidden,
-        init_seed,
-        training_seed,
-        k,
-        batch_size,
-        n_epochs,
-        learning_rate,
-        final_learning_rate,
+    """One seed by contrastive divergence: dense training, then pruning with fine-tuning, by the parameters of
+    a :class:`Recipe`; portable bits.
+    """
+    how = Recipe(**recipe)
+    data, reference = draw_data(ground_state, field, n_samples, data_seed)
+    state, history = train_recorded(
+        how, reference, RBM.random(reference.n_spins, n_hidden, init_seed), data, training_seed
     )
-
-    def finetune(rbm: RBM, iteration: int) -> RBM:
-        return train(
-            rbm,
-            data,
-            n_epochs=finetune_epochs,
-            learning_rate=LearningRate(finetune_rate, final_finetune_rate),
-            seed=int(derived_seed(np.uint64(training_seed), iteration, 0)),
-            k=k,
-            batch_size=batch_size,
-        ).rbm
-
     kept = schedule(state.rbm.n_weights, prune_fraction, n_iterations)
-    machines = [stage.rbm for stage in prune_and_finetune(state.rbm, kept, finetune)]
-    measured = _measured(reference, machines, data, training_seed)
+    stages = prune_and_finetune(
+        state.rbm, kept, lambda rbm, iteration: how.finetune(rbm, data, training_seed, iteration)
+    )
+    measured = measure_stages(reference, [stage.rbm for stage in stages], data, training_seed)
     return xr.merge([history, measured], combine_attrs="drop").assign_attrs(bits=PORTABLE)
 
 
@@ -106,7 +139,7 @@ def prune_fitted(
     """The same by the exact gradient: L-BFGS to convergence before pruning and after each step (bits depend
     on BLAS).
     """
-    data, reference = _data(ground_state, field, n_samples, data_seed)
+    data, reference = draw_data(ground_state, field, n_samples, data_seed)
     empirical = Empirical.of(data)
     fits = [
         fit(
@@ -123,7 +156,7 @@ def prune_fitted(
 
     kept = schedule(fits[0].rbm.n_weights, prune_fraction, n_iterations)
     machines = [stage.rbm for stage in prune_and_finetune(fits[0].rbm, kept, refit)]
-    measured = _measured(reference, machines, data, training_seed)
+    measured = measure_stages(reference, machines, data, training_seed)
     measured["lbfgs_iterations"] = ("stage", np.array([one.n_iterations for one in fits]))
     measured["largest_gradient"] = ("stage", np.array([one.largest_gradient for one in fits]))
     return measured.assign_attrs(bits=DEPENDENT)
@@ -136,76 +169,46 @@ def train_only(
     data_seed: int,
     init_seed: int,
     training_seed: int,
-    k: int,
-    batch_size: int,
-    n_epochs: int,
-    learning_rate: float,
-    final_learning_rate: float,
     ground_state: xr.Dataset,
+    **recipe: float,
 ) -> xr.Dataset:
     """One seed's dense training and its history, for the question whether 500 epochs are enough; portable
     bits.
     """
-    data, reference = _data(ground_state, field, n_samples, data_seed)
-    _, history = _train_dense(
-        reference,
-        data,
-        n_hidden,
-        init_seed,
-        training_seed,
-        k,
-        batch_size,
-        n_epochs,
-        learning_rate,
-        final_learning_rate,
-    )
+    data, reference = draw_data(ground_state, field, n_samples, data_seed)
+    start = RBM.random(reference.n_spins, n_hidden, init_seed)
+    _, history = train_recorded(Recipe(**recipe), reference, start, data, training_seed)
     return history.assign_attrs(bits=PORTABLE)
 
 
-def _data(
+def draw_data(
     ground_state: xr.Dataset, field: float, n_samples: int, data_seed: int
 ) -> tuple[np.ndarray, Reference]:
+    """Measurements of the ground state, and what machines trained on them are compared with."""
     state = MatrixProductState.from_dataset(ground_state)
     data = state.sample(n_samples, data_seed)
     return data, Reference.of(state, field, data)
 
 
-def _train_dense(
-    reference: Reference,
-    data: np.ndarray,
-    n_hidden: int,
-    init_seed: int,
-    training_seed: int,
-    k: int,
-    batch_size: int,
-    n_epochs: int,
-    learning_rate: float,
-    final_learning_rate: float,
+def train_recorded(
+    recipe: Recipe, reference: Reference, start: RBM, data: np.ndarray, training_seed: int
 ) -> tuple[TrainingState, xr.Dataset]:
+    """Train and measure along the way: ``training`` (epoch, measure), every :data:`RECORD_EVERY` epochs."""
     epochs: list[int] = []
     history: list[np.ndarray] = []
 
     def record(state: TrainingState) -> None:
-        if state.epoch % RECORD_EVERY == 0 or state.epoch in (1, n_epochs):
+        if state.epoch % RECORD_EVERY == 0 or state.epoch in (1, recipe.n_epochs):
             epochs.append(state.epoch)
             history.append(reference.measure(state.rbm))
 
-    state = train(
-        RBM.random(reference.n_spins, n_hidden, init_seed),
-        data,
-        n_epochs=n_epochs,
-        learning_rate=LearningRate(learning_rate, final_learning_rate),
-        seed=training_seed,
-        k=k,
-        batch_size=batch_size,
-        callback=record,
-    )
+    state = recipe.train(start, data, training_seed, record)
     return state, xr.Dataset(
         {"training": (("epoch", "measure"), np.array(history))}, {"epoch": epochs, "measure": list(MEASURES)}
     )
 
 
-def _measured(reference: Reference, machines: Sequence[RBM], data: np.ndarray, seed: int) -> xr.Dataset:
+def measure_stages(reference: Reference, machines: Sequence[RBM], data: np.ndarray, seed: int) -> xr.Dataset:
     """Measures, observables and parameters of the machines along the stages."""
     exact = [reference.measure_with_observables(rbm) for rbm in machines]
     sampled = [

@@ -25,6 +25,11 @@ def _bidiagonal(n_spins: int, field: float) -> NDArray[np.float64]:
     return np.diag(np.full(n_spins, check_field(field))) + np.diag(np.ones(n_spins - 1), 1)
 
 
+def _contractions(n_spins: int, field: float) -> NDArray[np.float64]:
+    left, _, right = np.linalg.svd(_bidiagonal(n_spins, field))
+    return left @ right
+
+
 def ground_state_energy(n_spins: int, field: float) -> float:
     """Exact ground-state energy of the open chain.
 
@@ -63,11 +68,12 @@ def correlations(n_spins: int, field: float) -> NDArray[np.float64]:
         Symmetric, with ones on the diagonal. Since <sigma^z_i> = 0 these are also the connected correlations
         (Golubeva & Melko, eq. 7).
 
-    Notes ----- For i < j the correlation is the determinant of rows i ... j-1, columns i+1 ... j of G (see
-    the module's docstring).
+    Notes
+    -----
+    For i < j the correlation is the determinant of rows i ... j-1, columns i+1 ... j of G (see the module's
+    docstring).
     """
-    left, _, right = np.linalg.svd(_bidiagonal(n_spins, field))
-    contractions = left @ right
+    contractions = _contractions(n_spins, field)
     result = np.eye(n_spins)
     for i in range(n_spins):
         for j in range(i + 1, n_spins):
@@ -81,8 +87,7 @@ def correlation_from_center(n_spins: int, field: float) -> NDArray[np.float64]:
     The centre site is :func:`rbmlib.quantum.center_site`. Arguments as for :func:`correlations`; the result
     has the shape (n_spins // 2 + 1,) and C(0) = 1.
     """
-    left, _, right = np.linalg.svd(_bidiagonal(n_spins, field))
-    contractions = left @ right
+    contractions = _contractions(n_spins, field)
     center = center_site(n_spins)
     result = np.ones(n_spins // 2 + 1)
     for distance in range(1, n_spins // 2 + 1):
