@@ -49,9 +49,23 @@ def studies() -> tuple[Study, ...]:
 
     The imports are plain statements because the freshness of the scorecard's page follows them to the rules.
     """
-    from rbmlib.experiments import tfim_pruning, tfim_pruning_claims
+    from rbmlib.experiments import (
+        correlations,
+        correlations_claims,
+        rbm_graph,
+        rbm_graph_claims,
+        schedules,
+        schedules_claims,
+        tfim_pruning,
+        tfim_pruning_claims,
+    )
 
-    return (Study(tfim_pruning_claims, (tfim_pruning,)),)
+    return (
+        Study(rbm_graph_claims, (rbm_graph,)),
+        Study(tfim_pruning_claims, (tfim_pruning,)),
+        Study(correlations_claims, (correlations,)),
+        Study(schedules_claims, (schedules,)),
+    )
 
 
 def scorecard(profile: str = "book", store: Store | None = None) -> list[Entry]:

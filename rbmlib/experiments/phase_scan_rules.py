@@ -1,0 +1,181 @@
+"""Rules for the share of the weights that can be removed, field by field.
+
+Every threshold stands here and was written before the results. Two readings stand beside each other: the
+onsets of :mod:`rbmlib.experiments.tfim_pruning_rules`, whose threshold is the scatter of the dense machines,
+and levels that a curve crosses, interpolated between stages: twice the dense divergence, and a given
+infidelity.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+from scipy.stats import rankdata
+
+from rbmlib.lab.claims import Estimate, bootstrap_interval
+
+from .tfim_pruning_rules import PLOTTED, onsets, percent
+
+DOUBLING = 2.0
+"""A divergence of this many times the dense one counts as damage."""
+INFIDELITY = 0.01
+"""So does this infidelity, whatever the dense one is."""
+FEWEST_FIELDS = 5
+"""A rank correlation over fewer fields says nothing."""
+DOUBLED, LEVEL = "KL doubled", f"infidelity {INFIDELITY:g}"
+"""Names of the two crossings."""
+
+
+class Scan(NamedTuple):
+    """What :func:`removable` found.
+
+    Attributes
+    ----------
+    shares : xarray.Dataset
+        ``value``, ``low`` and ``high`` (reading, field): share of the weights removed at the onset of each
+        measure and at the two crossings; 1.0 means never.
+    by_entropy, by_correlation : Estimate
+        Rank correlation over the fields of the share at which KL doubles (without divergences: of the first
+        reading) with the entanglement entropy and with the mean correlation of the exact state.
+    """
+
+    shares: xr.Dataset
+    by_entropy: Estimate
+    by_correlation: Estimate
+
+
+def crossing(curve: NDArray[np.float64], removed: NDArray[np.float64], level: float) -> float:
+    """Where a curve (stage,) on a logarithmic scale first reaches a level, interpolated; 1.0 if it never
+    does, 0.0 if it starts there.
+    """
+    logs = np.log(curve)
+    above = np.flatnonzero(logs >= np.log(level))
+    if not above.size:
+        return 1.0
+    stage = above[0]
+    if stage == 0:
+        return 0.0
+    part = (np.log(level) - logs[stage - 1]) / (logs[stage] - logs[stage - 1])
+    return float(removed[stage - 1] + part * (removed[stage] - removed[stage - 1]))
+
+
+def doubled(kl: NDArray[np.float64], removed: NDArray[np.float64]) -> float:
+    """Share removed when the divergence (seed, stage) has doubled: geometric mean over seeds of the growth
+    over the same seed's dense value.
+    """
+    return crossing(np.exp(np.log(kl / kl[:, :1]).mean(axis=0)), removed, DOUBLING)
+
+
+def reached(infidelity: NDArray[np.float64], removed: NDArray[np.float64]) -> float:
+    """Share removed when the geometric mean over seeds of the infidelity (seed, stage) reaches the level."""
+    return crossing(np.exp(np.log(infidelity).mean(axis=0)), removed, INFIDELITY)
+
+
+def mean_correlation(results: xr.Dataset) -> NDArray[np.float64]:
+    """Mean over d = 1 ... N/2 of the exact correlation C(d) from mid-chain, for each field."""
+    exact = results.exact_correlation.isel(seed=0).transpose("field", "distance").values
+    return exact[:, 1:].mean(axis=1)
+
+
+def rank_correlation(first: NDArray[np.float64], second: NDArray[np.float64]) -> float:
+    """Spearman's rank correlation, ties sharing their rank; 0.0 where one of the two does not vary."""
+    ranks = [rankdata(one) - (len(one) + 1) / 2 for one in (first, second)]
+    norm = np.sqrt((ranks[0] ** 2).sum() * (ranks[1] ** 2).sum())
+    return float((ranks[0] * ranks[1]).sum() / norm) if norm else 0.0
+
+
+def removable(results: xr.Dataset) -> Scan:
+    """Share of the weights that can be removed at each field, with bootstrap intervals over seeds.
+
+    Parameters
+    ----------
+    results : xarray.Dataset
+        What :func:`rbmlib.experiments.phase_scan.results` returned. Measures that it does not have (no
+        divergences for chains too long to enumerate) are left out.
+
+    Returns
+    -------
+    Scan
+    """
+    measured = [name for name in PLOTTED if results.pruning.sel(measure=name).notnull().all()]
+    names = [*measured, *([DOUBLED, LEVEL] if "kl" in measured else [])]
+    removed = results.removed.values
+    values = results.pruning.sel(measure=measured).transpose("seed", "field", "stage", "measure").values
+    kl, infidelity = (measured.index(name) if name in measured else None for name in ("kl", "infidelity"))
+    # Resampled seeds repeat, which narrows their spread: the threshold's is that of all seeds.
+    spread = values[:, :, 0].std(axis=0, ddof=1) if len(values) > 1 else np.zeros(values.shape[1::2])
+
+    def readings(drawn: NDArray[np.float64]) -> NDArray[np.float64]:
+        found = []
+        for field in range(drawn.shape[1]):
+            here = drawn[:, field]
+            row = list(onsets(here, removed, dense_sd=spread[field]))
+            if kl is not None:
+                row += [doubled(here[:, :, kl], removed), reached(here[:, :, infidelity], removed)]
+            found.append(row)
+        return np.array(found).T
+
+    entropy, correlation = results.entropy.values, mean_correlation(results)
+
+    def statistic(drawn: NDArray[np.float64]) -> NDArray[np.float64]:
+        found = readings(drawn)
+        last = found[names.index(DOUBLED)] if DOUBLED in names else found[0]
+        return np.append(
+            found.ravel(), [rank_correlation(last, entropy), rank_correlation(last, correlation)]
+        )
+
+    all_of_them = bootstrap_interval(values, statistic, n_resamples=2000)
+    shape = (len(names), results.sizes["field"])
+    shares = xr.Dataset(
+        {
+            name: (("reading", "field"), getattr(all_of_them, name)[:-2].reshape(shape))
+            for name in ("value", "low", "high")
+        },
+        {"reading": names, "field": results.field.values},
+    )
+    ranks = [
+        Estimate(*(float(getattr(all_of_them, name)[place]) for name in ("value", "low", "high")))
+        for place in (-2, -1)
+    ]
+    return Scan(shares, *ranks)
+
+
+def conclusion(results: xr.Dataset, scan: Scan) -> str:
+    """What the scan says, in one sentence."""
+    if DOUBLED not in scan.shares.reading or results.sizes["seed"] < 2 or results.sizes["field"] < 2:
+        return "This run is too small for a conclusion: it takes several seeds, several fields and chains that can be enumerated."
+    shares = scan.shares.sel(reading=DOUBLED)
+    least, most = int(np.argmin(shares.value.values)), int(np.argmax(shares.value.values))
+
+    def told(place: int) -> str:
+        one = shares.isel(field=place)
+        return (
+            f"h/J = {float(one.field):g} ({percent(float(one.value))} of the weights, 95 % interval "
+            f"{percent(float(one.low))} to {percent(float(one.high))})"
+        )
+
+    apart = float(shares.high[least]) < float(shares.low[most])
+    contrast = "most" if apart else "most, with overlapping intervals,"
+    sentence = (
+        f"Over {results.sizes['field']} fields the share of the weights that can go before the KL divergence has doubled "
+        f"is least at {told(least)} and {contrast} at {told(most)}"
+    )
+    if results.sizes["field"] < FEWEST_FIELDS:
+        return sentence + f"; {FEWEST_FIELDS} fields or more would show what it goes with."
+    return (
+        f"{sentence}; with the entanglement of the two halves it {_going(scan.by_entropy)}, with the mean correlation it "
+        f"{_going(scan.by_correlation)}."
+    )
+
+
+def _going(rank: Estimate) -> str:
+    """A rank correlation in words: a trend only where its interval excludes zero."""
+    numbers = f"rank correlation {rank.value:+.2f} [{rank.low:+.2f}, {rank.high:+.2f}]"
+    if rank.low > 0:
+        return f"rises ({numbers})"
+    if rank.high < 0:
+        return f"falls ({numbers})"
+    return f"shows no definite trend ({numbers})"

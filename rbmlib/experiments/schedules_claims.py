@@ -1,0 +1,137 @@
+"""What Golubeva & Melko say of other pruning schedules (appendix A), and what the results say of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from rbmlib.lab.claims import Verdict
+from rbmlib.lab.profiles import label, resolve
+
+from . import schedules
+from . import schedules_rules as rules
+from .phase_scan_rules import doubled
+from .schedules import PROFILES, STANDARD
+from .tfim_pruning_rules import CRITICAL, FEWEST_SEEDS, PARAMAGNETIC, percent
+
+CLAIMS = ("A2.other-schedules",)
+
+FIRST_STEPS = (0.1, 0.2, 0.3, 0.4)
+"""The first steps that the paper names, from 10 to 40 %."""
+_DASH = "\u2013"
+
+
+def _objection(parameters: Mapping[str, Any]) -> str | None:
+    """Why a run cannot settle the claim, which is about the paper's setting; None if it can."""
+    expected = {
+        "n_spins": 18,
+        "n_hidden": 9,
+        "prune_fraction": 0.1,
+        "n_iterations": 18,
+        "later_fraction": 0.05,
+    }
+    for name, value in expected.items():
+        if parameters[name] != value:
+            return f"settled for {name} = {value}; this run has {parameters[name]}"
+    if not {CRITICAL, PARAMAGNETIC} <= {float(h) for h in parameters["fields"]}:
+        return f"needs h/J = 1 and 2; this run has {', '.join(f'{h:g}' for h in parameters['fields'])}"
+    if not set(FIRST_STEPS) <= set(parameters["first_fractions"]):
+        return f"needs the first steps 10, 20, 30 and 40 %; this run has {_listed(parameters['first_fractions'])}"
+    if parameters["n_seeds"] < FEWEST_SEEDS:
+        return f"needs at least {FEWEST_SEEDS} seeds; this run has {parameters['n_seeds']}"
+    return None
+
+
+def _listed(fractions: Any) -> str:
+    return ", ".join(f"{100 * one:g} %" for one in fractions)
+
+
+def settle(results: xr.Dataset, parameters: Mapping[str, Any]) -> list[Verdict]:
+    """The verdicts on ``CLAIMS`` from a study's results.
+
+    Parameters
+    ----------
+    results : xarray.Dataset
+        What :func:`rbmlib.experiments.schedules.results` returned.
+    parameters : mapping
+        The parameters that it was given.
+
+    Returns
+    -------
+    list of Verdict
+        In the order of ``CLAIMS``. A run at other sizes, or with too few seeds, decides nothing and says so.
+    """
+    parameters = resolve(PROFILES, "book", parameters)
+    profile, seeds = label(PROFILES, parameters), int(parameters["n_seeds"])
+    objection = _objection(parameters)
+    if objection is not None:
+        return [Verdict(name, "not decided", None, None, seeds, profile, objection) for name in CLAIMS]
+    claimed = results.sel(field=[CRITICAL, PARAMAGNETIC])
+    found = rules.schedule_rule(claimed, [f"first {100 * first:g} %" for first in FIRST_STEPS])
+    halved = schedules.halved_name(parameters)
+    beside = rules.schedule_rule(claimed, [halved])
+    reason = (
+        f"{found.text[0].upper() + found.text[1:]}. Beside it, {halved!r}: {beside.outcome}, {beside.text}."
+    )
+    return [Verdict(CLAIMS[0], found.outcome, found.value, found.interval, seeds, profile, reason)]
+
+
+def verdicts(profile: str) -> list[Verdict]:
+    """The verdicts on ``CLAIMS`` from the stored results of a profile."""
+    parameters = resolve(PROFILES, profile)
+    return settle(schedules.results(**parameters), parameters)
+
+
+def share_at_doubling(results: xr.Dataset, run: str, field: float) -> float:
+    """Share of the weights that a run has removed when the KL divergence has doubled."""
+    removed, kl = rules.curve(results, run, field, "kl")
+    return doubled(kl, removed)
+
+
+def numbers(results: xr.Dataset, parameters: Mapping[str, Any]) -> dict[str, str]:
+    """Numbers that the chapter's sentences quote, as text; a dash where a run does not have them."""
+    parameters = resolve(PROFILES, "book", parameters)
+    places = {"critical": CRITICAL, "paramagnet": PARAMAGNETIC}
+    firsts = [f"first {100 * first:g} %" for first in parameters["first_fractions"]]
+    halved = schedules.halved_name(parameters)
+    names = ("standard", "first-steps", "halved", "random", "largest", "ratio", "ratio-halved")
+    found = {f"schedules-{name}-{place}": _DASH for place in places for name in names}
+    found["schedules-epochs"] = _epochs(parameters, firsts[0])
+    found["schedules-epochs-halved"] = _epochs(parameters, halved)
+    found["schedules-epochs-standard"] = str(parameters["finetune_epochs"] * parameters["n_iterations"])
+    if np.isnan(results.pruning.sel(measure="kl")).all():
+        return found
+    present = {float(h) for h in results.field.values}
+    for place, field in places.items():
+        if field not in present:
+            continue
+        at = {str(run): share_at_doubling(results, str(run), field) for run in results.run.values}
+        each = [at[name] for name in firsts]
+        found[f"schedules-first-steps-{place}"] = _range(percent(min(each)), percent(max(each)))
+        for name, run in (
+            ("standard", STANDARD),
+            ("halved", halved),
+            ("random", "random"),
+            ("largest", "largest"),
+        ):
+            if run in at:
+                found[f"schedules-{name}-{place}"] = percent(at[run])
+        here = results.sel(field=[field])
+        for name, chosen in (("ratio", firsts), ("ratio-halved", [halved])):
+            every = [one for run in chosen for one in rules.displacements(here, run) if one.measure == "kl"]
+            low, high = (pick(one.ratio.value for one in every) for pick in (min, max))
+            found[f"schedules-{name}-{place}"] = _range(f"{low:.2f}", f"{high:.2f}")
+    return found
+
+
+def _range(low: str, high: str) -> str:
+    return low if low == high else f"{low} to {high}"
+
+
+def _epochs(parameters: Mapping[str, Any], run: str) -> str:
+    """Epochs of fine-tuning that a run takes in all."""
+    how = schedules.runs(parameters)[run]
+    return str(parameters["finetune_epochs"] + how["n_later"] * how["later_epochs"])

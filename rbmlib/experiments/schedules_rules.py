@@ -1,0 +1,127 @@
+"""Rules on pruning along other schedules: curves compared at equal removed fraction, seed by seed.
+
+Every threshold stands here and was written before the results. The size of a difference is the ratio of two
+errors at the same removed fraction; all curves rise by a factor of ten to a few hundred along the pruning.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from rbmlib.lab.claims import Estimate, Outcome, combine, decide_equivalence, mean_interval
+
+from .schedules import STANDARD
+from .tfim_pruning_rules import PLOTTED, Finding
+
+MARGIN = 2.0
+"""Two curves that differ by less than this factor at equal removed fraction do not differ in kind."""
+BANDS = ((0.0, 0.40), (0.40, 0.65), (0.65, 0.86))
+"""Removed fractions that are compared together: before the curves bend at the critical point, while they do,
+and where both fields are damaged, up to the end of the standard schedule."""
+
+
+class Displacement(NamedTuple):
+    """How a run's curve of one measure lies against the standard one in a band of removed fractions.
+
+    Attributes
+    ----------
+    run, measure : str
+        Which curve.
+    field : float
+        h / J.
+    band : (float, float)
+        Range of removed fractions.
+    ratio : Estimate
+        Its error divided by the standard one at equal removed fraction: geometric mean over the band and over
+        seeds, with the interval over seeds.
+    """
+
+    run: str
+    measure: str
+    field: float
+    band: tuple[float, float]
+    ratio: Estimate
+
+    @property
+    def outcome(self) -> Outcome:
+        """Whether the interval lies inside the margin."""
+        return decide_equivalence(np.log(self.ratio.interval), float(np.log(MARGIN)))
+
+
+def curve(results: xr.Dataset, run: str, field: float, measure: str) -> tuple[NDArray, NDArray]:
+    """Removed fractions (stage,) and errors (seed, stage) of a run, without the stages that it does not have.
+
+    C_MSE, which is quadratic in the error of the correlations, enters by its root.
+    """
+    chosen = results.sel(run=run)
+    values = chosen.pruning.sel(field=field, measure=measure).transpose("seed", "stage").values
+    there = np.isfinite(chosen.removed.values)
+    values = np.sqrt(values[:, there]) if measure.startswith("correlation_mse") else values[:, there]
+    return chosen.removed.values[there], values
+
+
+def log_errors_at(
+    removed: NDArray[np.float64], errors: NDArray[np.float64], fractions: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Logarithms of the errors (seed, stage) at other removed fractions, interpolated linearly: (seed,
+    fraction).
+    """
+    return np.array([np.interp(fractions, removed, np.log(one)) for one in errors])
+
+
+def log_ratios(
+    results: xr.Dataset, run: str, field: float, measure: str
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Logarithm of a run's error over the standard one, seed by seed, at those stages of the standard
+    schedule that lie between the run's first step and its end: removed fractions, (seed, fraction).
+    """
+    removed, errors = curve(results, run, field, measure)
+    reference, standard = curve(results, STANDARD, field, measure)
+    # The dense machines are the same ones; what is compared begins with the first step.
+    compared = (reference >= removed[1]) & (reference <= removed[-1])
+    fractions = reference[compared]
+    return fractions, log_errors_at(removed, errors, fractions) - np.log(standard[:, compared])
+
+
+def displacements(results: xr.Dataset, run: str) -> list[Displacement]:
+    """A run against the standard schedule: every field, measure and band that has a fraction to compare."""
+    found = []
+    for field in results.field.values:
+        for measure in PLOTTED:
+            if results.pruning.sel(field=field, measure=measure).isnull().all():
+                continue  # chains too long to enumerate have no divergence
+            fractions, ratios = log_ratios(results, run, float(field), measure)
+            for band in BANDS:
+                inside = (fractions > band[0]) & (fractions <= band[1])
+                if inside.any():
+                    one = mean_interval(ratios[:, inside].mean(axis=1))
+                    ratio = Estimate(*(float(np.exp(x)) for x in (one.value, one.low, one.high)))
+                    found.append(Displacement(run, measure, float(field), band, ratio))
+    return found
+
+
+def schedule_rule(results: xr.Dataset, names: list[str]) -> Finding:
+    """Whether the curves of the named runs lie within the margin of the standard ones in every band."""
+    every = [one for name in names for one in displacements(results, name)]
+    worst = max(every, key=lambda one: abs(np.log(one.ratio.value)))
+    inside = sum(one.outcome == "reproduced" for one in every)
+    outside = sum(one.outcome == "not reproduced" for one in every)
+    text = (
+        f"{inside} of {len(every)} intervals of the ratio to the standard error (each schedule, field, measure and band of "
+        f"removed fractions) lie inside 1/{MARGIN:g} to {MARGIN:g}, {outside} outside; the largest displacement is "
+        f"{described(worst)}"
+    )
+    return Finding(worst.ratio.value, worst.ratio.interval, combine(one.outcome for one in every), text)
+
+
+def described(one: Displacement) -> str:
+    """A displacement in words."""
+    low, high = one.band
+    return (
+        f"{one.measure} x {one.ratio.value:.2f} [{one.ratio.low:.2f}, {one.ratio.high:.2f}] ({one.run}, "
+        f"h/J = {one.field:g}, {100 * low:.0f} to {100 * high:.0f} % removed)"
+    )
