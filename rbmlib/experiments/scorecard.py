@@ -52,6 +52,10 @@ def studies() -> tuple[Study, ...]:
     from rbmlib.experiments import (
         correlations,
         correlations_claims,
+        error_measures,
+        error_measures_claims,
+        magnetization,
+        magnetization_claims,
         rbm_graph,
         rbm_graph_claims,
         schedules,
@@ -63,8 +67,10 @@ def studies() -> tuple[Study, ...]:
     return (
         Study(rbm_graph_claims, (rbm_graph,)),
         Study(tfim_pruning_claims, (tfim_pruning,)),
+        Study(magnetization_claims, (magnetization,)),
         Study(correlations_claims, (correlations,)),
         Study(schedules_claims, (schedules,)),
+        Study(error_measures_claims, (error_measures,)),
     )
 
 
