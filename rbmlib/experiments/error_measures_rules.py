@@ -1,0 +1,339 @@
+r"""Rules on error measures against the KL divergence: from several seeds to a finding with an interval.
+
+For a small error :math:`\epsilon` of the state the KL divergence, the mean squared error of the correlations and
+the error of the energy are of order :math:`\epsilon^2`, the error of the order parameter of order
+:math:`\epsilon`. A measure that reacts to pruning as KL does, at its own order, therefore grows as
+:math:`\mathrm{KL}^{1}`, or as :math:`\mathrm{KL}^{1/2}` for the order parameter: the slopes of equal
+sensitivity.
+
+Every threshold stands here and was written before the results that it judges. The seeds of the pruning study
+(0 to 9) were known by then; they judge nothing here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from itertools import combinations
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+from scipy.stats import spearmanr
+
+from rbmlib.lab.claims import (
+    Estimate,
+    Outcome,
+    combine,
+    decide_difference,
+    mean_interval,
+)
+
+from .tfim_pruning_rules import CRITICAL, FEWEST_SEEDS, PARAMAGNETIC, PHYSICAL, Finding, percent
+
+FIELDS = (CRITICAL, PARAMAGNETIC)
+NAMES = {"eroe": "eROE", "mroe": "mROE", "correlation_mse": "C_MSE"}
+
+EARLY_TRAINING = 0.1
+"""Share of the epochs that is early training."""
+EARLY_PRUNING = 0.5
+"""Share of the iterations, dense machine included, that is early pruning."""
+STAGES = ("early training", "late training", "early pruning", "late pruning")
+
+STRONG = 0.2
+"""Two rank correlations that differ by more than this differ strongly."""
+CONFIDENCE = 0.95
+
+EQUAL_SENSITIVITY: Mapping[str, float] = {"eroe": 1.0, "mroe": 0.5, "correlation_mse": 1.0}
+"""Slope of log error against log KL of a measure as sensitive as KL, at its own order in the state's error."""
+MORE_SENSITIVE = {"eroe": -1, "mroe": 1, "correlation_mse": 1}
+"""The side of that slope on which the paper puts each measure."""
+LEAST_RISE = 1.0
+"""Stages count towards a slope once KL has risen by at least this multiple of its dense value."""
+FEWEST_STAGES = 3
+
+ACCURATE_ENERGY = 1.5
+"""An eROE of at most this multiple of its dense value is still accurate."""
+BAD_ORDER, BAD_CORRELATIONS = 2.0, 4.0
+"""An mROE of at least twice, a C_MSE of at least four times its dense value are strong deviations: the correlations'
+deviation itself has then doubled too."""
+ACCURATE_RELATIVE, BAD_RELATIVE = 0.01, 0.1
+"""Relative errors that count as accurate and as badly off in absolute terms; reported, not decisive."""
+
+
+def within(results: xr.Dataset, stage: str) -> xr.DataArray:
+    """The measures during a stage (field, seed, time, measure): one of :data:`STAGES`, "training" or "pruning"."""
+    when, _, process = stage.rpartition(" ")
+    dimension = {"training": "epoch", "pruning": "stage"}[process]
+    values = results[process]
+    share = values[dimension].values / values[dimension].values[-1]
+    early = share <= {"training": EARLY_TRAINING, "pruning": EARLY_PRUNING}[process]
+    chosen = {"": early | True, "early": early, "late": ~early}[when]
+    return values.isel({dimension: chosen}).rename({dimension: "time"})
+
+
+def rank_correlations(results: xr.Dataset, stage: str, field: float, measure: str) -> NDArray[np.float64]:
+    """Spearman's rank correlation of a measure with KL during a stage, per seed; NaN where either is constant."""
+    values = (
+        within(results, stage).sel(field=field).dropna("seed", how="all").transpose("seed", "time", "measure")
+    )
+    pairs = zip(values.sel(measure="kl").values, values.sel(measure=measure).values, strict=True)
+    return np.array([_spearman(kl, error) for kl, error in pairs])
+
+
+def _spearman(first: NDArray[np.float64], second: NDArray[np.float64]) -> float:
+    if len(first) < 2 or np.ptp(first) == 0 or np.ptp(second) == 0:
+        return np.nan
+    return float(spearmanr(first, second).statistic)
+
+
+def interval(values: NDArray[np.float64], confidence: float = CONFIDENCE) -> Estimate | None:
+    """Mean over the seeds that have a value, with its interval; None if too few have one."""
+    finite = values[np.isfinite(values)]
+    return mean_interval(finite, confidence) if len(finite) >= FEWEST_SEEDS else None
+
+
+def _decided(one: Estimate | None, decide: Callable[[Estimate], Outcome]) -> Outcome:
+    return "not decided" if one is None else decide(one)
+
+
+def correlated_rule(results: xr.Dataset) -> Finding:
+    """Whether every physical measure goes up and down with KL, in training and in pruning, at both fields."""
+    outcomes, weakest, texts = [], None, []
+    for process in ("training", "pruning"):
+        for field in FIELDS:
+            found = {name: interval(rank_correlations(results, process, field, name)) for name in PHYSICAL}
+            outcomes += [_decided(one, lambda one: decide_difference(one, 1)) for one in found.values()]
+            for one in found.values():
+                if one is not None and (weakest is None or one.low < weakest.low):
+                    weakest = one
+            texts.append(f"{process} at h/J = {field:g}: " + _listed(found))
+    text = "mean rank correlations with KL, " + "; ".join(texts)
+    value, ends = (np.nan, (-np.inf, np.inf)) if weakest is None else (weakest.value, weakest.interval)
+    return Finding(value, ends, combine(outcomes), text)
+
+
+def _listed(found: Mapping[str, Estimate | None]) -> str:
+    return ", ".join(
+        f"{NAMES[name]} " + ("\u2013" if one is None else f"{one.value:.2f} [{one.low:.2f}, {one.high:.2f}]")
+        for name, one in found.items()
+    )
+
+
+def stage_dependent_rule(results: xr.Dataset) -> Finding:
+    """Whether, at both fields, rank correlations differ between measures, and strongly between stages.
+
+    Of all pairs of measures in all stages one must differ, and of all pairs of stages for all measures one must
+    differ by more than the margin; intervals are widened so that all of a kind hold together (Bonferroni).
+    """
+    outcomes, largest, texts = [], None, []
+    for field in FIELDS:
+        found = {
+            (stage, name): rank_correlations(results, stage, field, name)
+            for stage in STAGES
+            for name in PHYSICAL
+        }
+        between_measures = {
+            f"{NAMES[a]} less {NAMES[b]} in {stage}": found[stage, a] - found[stage, b]
+            for stage in STAGES
+            for a, b in combinations(PHYSICAL, 2)
+        }
+        between_stages = {
+            f"{NAMES[name]} in {a} less {b}": found[a, name] - found[b, name]
+            for name in PHYSICAL
+            for a, b in combinations(STAGES, 2)
+        }
+        for differences, least in ((between_measures, 0.0), (between_stages, STRONG)):
+            outcome, label, one = _some_differ(differences, least)
+            outcomes.append(outcome)
+            if one is None:
+                continue
+            texts.append(f"h/J = {field:g}: {label} {one.value:+.2f} [{one.low:+.2f}, {one.high:+.2f}]")
+            if least and (largest is None or abs(one.value) > abs(largest.value)):
+                largest = one
+    text = "largest differences of mean rank correlations, " + ("; ".join(texts) or "none can be told")
+    value, ends = (np.nan, (-np.inf, np.inf)) if largest is None else (largest.value, largest.interval)
+    return Finding(value, ends, combine(outcomes), text)
+
+
+def _some_differ(
+    differences: Mapping[str, NDArray[np.float64]], least: float
+) -> tuple[Outcome, str, Estimate | None]:
+    """Whether one of the differences certainly exceeds ``least`` in size, and the largest one."""
+    confidence = 1 - (1 - CONFIDENCE) / len(differences)
+    found = {name: interval(values, confidence) for name, values in differences.items()}
+    known = {name: one for name, one in found.items() if one is not None}
+    if not known:
+        return "not decided", "", None
+    name = max(known, key=lambda key: _surely(known[key]))
+    outcome: Outcome = "not decided"
+    if _surely(known[name]) > least:
+        outcome = "reproduced"
+    elif len(known) == len(found) and all(max(-one.low, one.high) <= STRONG for one in known.values()):
+        outcome = "not reproduced"
+    return outcome, name, known[name]
+
+
+def _surely(one: Estimate) -> float:
+    """How far from zero the nearer end of an interval is; negative if zero is inside."""
+    return max(one.low, -one.high)
+
+
+# --- sensitivity ----------------------------------------------------------------------------------------------------
+
+
+def floor_subtracted_slope(kl: NDArray[np.float64], error: NDArray[np.float64]) -> float:
+    """Least-squares slope of log error against log KL along the pruning stages, both above their dense value.
+
+    The floor of each is the same machine's dense value. Only stages at which KL has risen clearly and the error
+    has risen at all enter; NaN if they are too few.
+    """
+    rise_of_kl, rise = kl - kl[0], error - error[0]
+    chosen = (rise_of_kl >= LEAST_RISE * kl[0]) & (rise > 0)
+    if chosen.sum() < FEWEST_STAGES:
+        return np.nan
+    return _slope(np.log(rise_of_kl[chosen]), np.log(rise[chosen]))
+
+
+def plain_slope(kl: NDArray[np.float64], error: NDArray[np.float64]) -> float:
+    """Least-squares slope of log error against log KL over all pruning stages, floors left in."""
+    return _slope(np.log(kl), np.log(error))
+
+
+def _slope(x: NDArray[np.float64], y: NDArray[np.float64]) -> float:
+    centred = x - x.mean()
+    return float((centred * y).sum() / (centred**2).sum()) if centred.any() else np.nan
+
+
+def slopes(
+    results: xr.Dataset,
+    field: float,
+    measure: str,
+    slope: Callable[[NDArray[np.float64], NDArray[np.float64]], float] = floor_subtracted_slope,
+) -> NDArray[np.float64]:
+    """Slope of a measure against KL along the pruning, per seed."""
+    values = results.pruning.sel(field=field).dropna("seed", how="all").transpose("seed", "stage", "measure")
+    pairs = zip(values.sel(measure="kl").values, values.sel(measure=measure).values, strict=True)
+    return np.array([slope(kl, error) for kl, error in pairs])
+
+
+def sensitivity_rule(results: xr.Dataset) -> Finding:
+    """Whether mROE and C_MSE grow faster against KL than equal sensitivity has it, and eROE slower, at both
+    fields.
+    """
+    outcomes, texts, closest = [], [], None
+    for field in FIELDS:
+        parts = []
+        for name in PHYSICAL:
+            one = interval(slopes(results, field, name))
+            side, equal = MORE_SENSITIVE[name], EQUAL_SENSITIVITY[name]
+            if one is None:
+                outcomes.append("not decided")
+                parts.append(f"{NAMES[name]} \u2013")
+                continue
+            excess = Estimate(one.value - equal, one.low - equal, one.high - equal)
+            outcomes.append(decide_difference(excess, side))
+            plain = slopes(results, field, name, plain_slope).mean()
+            parts.append(
+                f"{NAMES[name]} {one.value:.2f} [{one.low:.2f}, {one.high:.2f}] (equal sensitivity {equal:g}; "
+                f"with the floor left in {plain:.2f})"
+            )
+            if closest is None or side * excess.value < closest[0]:
+                closest = side * excess.value, excess
+        texts.append(f"h/J = {field:g}: " + ", ".join(parts))
+    text = (
+        "slopes of log error against log KL above the dense values, where KL, C_MSE and the energy's error are quadratic "
+        "in the error of the state and the order parameter's is linear, " + "; ".join(texts)
+    )
+    value, ends = (np.nan, (-np.inf, np.inf)) if closest is None else (closest[1].value, closest[1].interval)
+    return Finding(value, ends, combine(outcomes), text)
+
+
+# --- energy against order -------------------------------------------------------------------------------------------
+
+BARE = {"eroe": "energy_error", "mroe": "order_error", "correlation_mse": "correlation_mse_exact"}
+"""The same errors without their error bars, and the correlations against the exact state."""
+
+
+def growths(
+    results: xr.Dataset, field: float, stage: int, confidence: float = CONFIDENCE, *, bare: bool = False
+) -> dict[str, Estimate]:
+    """Each physical measure at a stage as a multiple of its mean dense value: geometric mean over seeds.
+
+    Single seeds break much earlier than others, which makes the multiples skew and their logarithms less so.
+    """
+    chosen = results.pruning.sel(field=field).dropna("seed", how="all").transpose("seed", "stage", "measure")
+    found = {}
+    for name in PHYSICAL:
+        values = chosen.sel(measure=BARE[name] if bare else name).values
+        one = mean_interval(np.log(values[:, stage] / values[:, 0].mean()), confidence)
+        found[name] = Estimate(*(float(np.exp(end)) for end in (one.value, one.low, one.high)))
+    return found
+
+
+def relative_errors(results: xr.Dataset, field: float) -> dict[str, NDArray[np.float64]]:
+    """Bare relative errors of energy, order parameter and correlations by stage, means over seeds."""
+    chosen = results.sel(field=field).dropna("seed", how="all")
+    scale = float(np.sqrt((chosen.exact_correlation.isel(seed=0) ** 2).mean()))
+    measures = chosen.pruning.transpose("seed", "stage", "measure")
+    return {
+        "energy": measures.sel(measure="energy_error").values.mean(axis=0),
+        "order parameter": measures.sel(measure="order_error").values.mean(axis=0),
+        "correlations": np.sqrt(measures.sel(measure="correlation_mse_exact").values).mean(axis=0) / scale,
+    }
+
+
+def misleading_stages(results: xr.Dataset, field: float) -> NDArray[np.intp]:
+    """Stages at which the energy is right to 1 % and order and correlations are off by 10 % or more, on average.
+
+    The same question in absolute terms; it stands beside the verdict and does not decide it.
+    """
+    found = relative_errors(results, field)
+    off = np.minimum(found["order parameter"], found["correlations"]) >= BAD_RELATIVE
+    return np.flatnonzero((found["energy"] <= ACCURATE_RELATIVE) & off)
+
+
+def energy_misleads_rule(results: xr.Dataset, *, bare: bool = False) -> Finding:
+    """Whether there is a stage at which the energy is still accurate and order and correlations are badly off.
+
+    All stages of both fields are looked at, so the intervals are widened to hold together (Bonferroni).
+    """
+    stages = range(1, results.sizes["stage"])
+    confidence = 1 - (1 - CONFIDENCE) / (len(FIELDS) * len(stages))
+    found = {
+        (field, stage): growths(results, field, stage, confidence, bare=bare)
+        for field in FIELDS
+        for stage in stages
+    }
+    limits = {"eroe": (-1, ACCURATE_ENERGY), "mroe": (1, BAD_ORDER), "correlation_mse": (1, BAD_CORRELATIONS)}
+    certain, possible = [], []
+    for at, growth in found.items():
+        ends = {
+            name: sorted(side * (end / limit - 1) for end in growth[name].interval)
+            for name, (side, limit) in limits.items()
+        }
+        if all(low >= 0 for low, _ in ends.values()):
+            certain.append(at)
+        if all(high >= 0 for _, high in ends.values()):
+            possible.append(at)
+    outcome: Outcome = "reproduced" if certain else "not decided" if possible else "not reproduced"
+
+    def margin(at: tuple[float, int]) -> float:
+        with np.errstate(divide="ignore"):
+            return min(side * np.log(found[at][name].value / limit) for name, (side, limit) in limits.items())
+
+    field, stage = max(certain or found, key=margin)
+    growth = found[field, stage]
+    text = (
+        f"{'clearest' if certain else 'nearest'} at {percent(float(results.removed[stage]))} removed at "
+        f"h/J = {field:g}: "
+        + ", ".join(
+            f"{'bare ' if bare else ''}{NAMES[name]} {one.value:.2f} [{one.low:.2f}, {one.high:.2f}]"
+            for name, one in growth.items()
+        )
+        + " times the dense value; bare relative errors there "
+        + ", ".join(
+            f"{100 * values[stage]:.2g} % ({name})"
+            for name, values in relative_errors(results, field).items()
+        )
+    )
+    return Finding(growth["eroe"].value, growth["eroe"].interval, outcome, text)
