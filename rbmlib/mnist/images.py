@@ -254,13 +254,14 @@ def binarise_at_random(grey: ArrayLike, seed: int) -> NDArray[np.uint8]:
     """
     values = _checked_grey(grey)
     key = derived_seed(np.uint64(check_seed("seed", seed)), _BINARISING, 0)
-    # Of the 2**32 values of a word this many are below the probability: none for 0, all for 255.
-    below = (values.astype(np.uint64) << np.uint64(32)) // np.uint64(255)
-    flat, out = below.reshape(len(values), -1), np.empty((len(values), below[0].size), np.uint8)
-    words = np.empty(out.shape[1], np.uint32)
-    for image in range(len(values)):
+    # So many of a word's 2**32 values are below the probability: none for 0, all for 255.
+    below = (np.arange(256, dtype=np.uint64) << np.uint64(32)) // np.uint64(255)
+    flat = values.reshape(len(values), -1)
+    out = np.empty(flat.shape, np.uint8)
+    words = np.empty(flat.shape[1], np.uint32)
+    for image, row in enumerate(flat):
         fill_words(words, 0, image, STREAM_SAMPLING, key)
-        out[image] = words < flat[image]
+        out[image] = words < below[row]
     return out.reshape(values.shape)
 
 
