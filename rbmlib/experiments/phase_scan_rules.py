@@ -2,8 +2,8 @@
 
 Every threshold stands here and was written before the results. Two readings stand beside each other: the
 onsets of :mod:`rbmlib.experiments.tfim_pruning_rules`, whose threshold is the scatter of the dense machines,
-and levels that a curve crosses, interpolated between stages: twice the dense divergence, and a given
-infidelity.
+and levels that a curve crosses, interpolated between stages: twice the dense divergence, and a given infidelity,
+both of the machines' even parts, which do not depend on how the two wells of the ordered phase are balanced.
 """
 
 from __future__ import annotations
@@ -25,8 +25,12 @@ INFIDELITY = 0.01
 """So does this infidelity, whatever the dense one is."""
 FEWEST_FIELDS = 5
 """A rank correlation over fewer fields says nothing."""
-DOUBLED, LEVEL = "KL doubled", f"infidelity {INFIDELITY:g}"
-"""Names of the two crossings."""
+DOUBLED, LEVEL, UNEVEN = (
+    "KL of the even part doubled",
+    f"infidelity of the even part {INFIDELITY:g}",
+    "KL doubled",
+)
+"""Names of the crossings; the first one decides, the last one is that of the machines as they are."""
 
 
 class Scan(NamedTuple):
@@ -36,10 +40,10 @@ class Scan(NamedTuple):
     ----------
     shares : xarray.Dataset
         ``value``, ``low`` and ``high`` (reading, field): share of the weights removed at the onset of each
-        measure and at the two crossings; 1.0 means never.
+        measure and at the crossings; 1.0 means never.
     by_entropy, by_correlation : Estimate
-        Rank correlation over the fields of the share at which KL doubles (without divergences: of the first
-        reading) with the entanglement entropy and with the mean correlation of the exact state.
+        Rank correlation over the fields of the share at which the even part's KL doubles (without divergences:
+        of the first reading) with the entanglement entropy and with the mean correlation of the exact state.
     """
 
     shares: xr.Dataset
@@ -101,20 +105,26 @@ def removable(results: xr.Dataset) -> Scan:
     Scan
     """
     measured = [name for name in PLOTTED if results.pruning.sel(measure=name).notnull().all()]
-    names = [*measured, *([DOUBLED, LEVEL] if "kl" in measured else [])]
+    enumerated = "kl" in measured
+    names = [*measured, *([DOUBLED, LEVEL, UNEVEN] if enumerated else [])]
     removed = results.removed.values
     values = results.pruning.sel(measure=measured).transpose("seed", "field", "stage", "measure").values
-    kl, infidelity = (measured.index(name) if name in measured else None for name in ("kl", "infidelity"))
+    even = results.even.transpose("seed", "field", "stage", "even_measure").values
     # Resampled seeds repeat, which narrows their spread: the threshold's is that of all seeds.
     spread = values[:, :, 0].std(axis=0, ddof=1) if len(values) > 1 else np.zeros(values.shape[1::2])
+    everything = np.concatenate([values, even], axis=3) if enumerated else values
 
     def readings(drawn: NDArray[np.float64]) -> NDArray[np.float64]:
         found = []
         for field in range(drawn.shape[1]):
             here = drawn[:, field]
-            row = list(onsets(here, removed, dense_sd=spread[field]))
-            if kl is not None:
-                row += [doubled(here[:, :, kl], removed), reached(here[:, :, infidelity], removed)]
+            row = list(onsets(here[..., : len(measured)], removed, dense_sd=spread[field]))
+            if enumerated:
+                row += [
+                    doubled(here[..., -2], removed),
+                    reached(here[..., -1], removed),
+                    doubled(here[..., measured.index("kl")], removed),
+                ]
             found.append(row)
         return np.array(found).T
 
@@ -127,7 +137,7 @@ def removable(results: xr.Dataset) -> Scan:
             found.ravel(), [rank_correlation(last, entropy), rank_correlation(last, correlation)]
         )
 
-    all_of_them = bootstrap_interval(values, statistic, n_resamples=2000)
+    all_of_them = bootstrap_interval(everything, statistic, n_resamples=2000)
     shape = (len(names), results.sizes["field"])
     shares = xr.Dataset(
         {
@@ -160,8 +170,8 @@ def conclusion(results: xr.Dataset, scan: Scan) -> str:
     apart = float(shares.high[least]) < float(shares.low[most])
     contrast = "most" if apart else "most, with overlapping intervals,"
     sentence = (
-        f"Over {results.sizes['field']} fields the share of the weights that can go before the KL divergence has doubled "
-        f"is least at {told(least)} and {contrast} at {told(most)}"
+        f"Over {results.sizes['field']} fields the share of the weights that can go before the KL divergence of the "
+        f"machine's even part has doubled is least at {told(least)} and {contrast} at {told(most)}"
     )
     if results.sizes["field"] < FEWEST_FIELDS:
         return sentence + f"; {FEWEST_FIELDS} fields or more would show what it goes with."
@@ -179,3 +189,23 @@ def _going(rank: Estimate) -> str:
     if rank.high < 0:
         return f"falls ({numbers})"
     return f"shows no definite trend ({numbers})"
+
+
+def imbalances(results: xr.Dataset) -> xr.DataArray:
+    """How unevenly the two directions of the magnetization are occupied: absolute difference of the
+    probabilities of m > 0 and m < 0, (source, field, seed), for the data and for the machines, dense and with
+    half of the weights removed.
+
+    The exact states are even. The machines' probabilities are exact up to 20 spins.
+    """
+    half = int(np.argmax(results.removed.values >= 0.5))
+    spins = results.sizes["up"] - 1
+    sign = xr.DataArray(np.sign(2 * np.arange(spins + 1) - spins), dims="up")
+    dense = results.up_spins.isel(stage=0, drop=True)
+    sources = {"data": results.data_up_spins, "dense machine": dense}
+    if half:
+        sources["half of the weights removed"] = results.up_spins.isel(stage=half, drop=True)
+    index = xr.DataArray(list(sources), dims="source", name="source")
+    return xr.concat(
+        [np.abs((one * sign).sum("up")) for one in sources.values()], dim=index, coords="minimal"
+    )

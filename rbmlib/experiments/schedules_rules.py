@@ -6,6 +6,8 @@ errors at the same removed fraction; all curves rise by a factor of ten to a few
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import product
 from typing import NamedTuple
 
 import numpy as np
@@ -85,6 +87,25 @@ def log_ratios(
     compared = (reference >= removed[1]) & (reference <= removed[-1])
     fractions = reference[compared]
     return fractions, log_errors_at(removed, errors, fractions) - np.log(standard[:, compared])
+
+
+def ratios(results: xr.Dataset, runs: Sequence[str]) -> xr.DataArray:
+    """What the rule looks at, as curves: geometric mean over seeds of each run's error over the standard one,
+    (run, field, measure, removed); NaN where a run has nothing to compare.
+    """
+    removed = results.removed.sel(run=STANDARD).dropna("stage").values[1:]
+    measures = [name for name in PLOTTED if results.pruning.sel(measure=name).notnull().any()]
+    shape = (len(runs), results.sizes["field"], len(measures), len(removed))
+    found = np.full(shape, np.nan)
+    places = product(runs, results.field.values, measures)
+    for (run, field, measure), row in zip(places, found.reshape(-1, len(removed)), strict=True):
+        fractions, logs = log_ratios(results, run, float(field), measure)
+        row[np.isin(removed, fractions)] = np.exp(logs.mean(axis=0))
+    return xr.DataArray(
+        found,
+        dims=("run", "field", "measure", "removed"),
+        coords={"run": list(runs), "field": results.field.values, "measure": measures, "removed": removed},
+    )
 
 
 def displacements(results: xr.Dataset, run: str) -> list[Displacement]:

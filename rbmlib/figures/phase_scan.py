@@ -1,0 +1,166 @@
+"""Figures of the chapter on pruning through the transition: results in, figures out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.ticker import PercentFormatter
+from numpy.typing import NDArray
+
+from rbmlib.figures import style
+from rbmlib.figures.inline_svg import InlineHTML, inline_svg
+from rbmlib.figures.tfim_pruning import LABELS, PANEL, _removed_axis
+
+FIELD = "transverse field h/J"
+
+
+def scan_curves(results: xr.Dataset, measures: Sequence[str] = ("kl", "mroe")) -> InlineHTML:
+    """Errors against the share of weights removed, one line a field, one panel a measure.
+
+    Parameters
+    ----------
+    results : xarray.Dataset
+        ``pruning`` (field, seed, stage, measure) and ``removed`` (stage).
+    measures : sequence of str
+        Which measures; those that the results lack are left out.
+
+    Returns
+    -------
+    InlineHTML
+        Geometric means over seeds, each divided by its dense value.
+    """
+    fields = results.field.values
+    colors = style.ramp(len(fields))
+    panels = []
+    for measure in measures:
+        values = results.pruning.sel(measure=measure)
+        if values.isnull().all():
+            continue
+        with style.context():
+            figure, grid = style.figure(1, 1, width=PANEL, height=3.6)
+            axes = grid[0, 0]
+            for field, color in zip(fields, colors, strict=True):
+                logs = np.log(values.sel(field=field).transpose("seed", "stage").values)
+                growth = np.exp((logs - logs[:, :1]).mean(axis=0))
+                axes.plot(results.removed.values, growth, color=color, linewidth=1.2, label=f"{field:g}")
+            axes.set_yscale("log")
+            _removed_axis(axes, results.removed.values)
+            axes.set_ylabel(f"{LABELS[measure]} / dense value")
+            axes.set_title(LABELS[measure])
+            figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=4, title="h/J")
+        panels.append(figure)
+    return inline_svg(
+        panels,
+        title="Growth of the errors under pruning, field by field",
+        description="Error divided by its dense value, on a logarithmic scale, against the share of weights removed; one line a "
+        f"field from h/J = {fields[0]:g} to {fields[-1]:g}.",
+    )
+
+
+def removable_shares(
+    shares: xr.Dataset, entropy: NDArray[np.float64], correlation: NDArray[np.float64]
+) -> InlineHTML:
+    """Removable share of the weights against h/J by every reading, beside what the exact state says.
+
+    Parameters
+    ----------
+    shares : xarray.Dataset
+        ``value``, ``low``, ``high`` (reading, field), as of
+        :func:`rbmlib.experiments.phase_scan_rules.removable`.
+    entropy, correlation : array, (n_fields,)
+        Entanglement entropy of the halves in nats, and mean correlation from mid-chain, of the exact states.
+    """
+    fields = shares.field.values
+    onsets = [str(name) for name in shares.reading.values if name in LABELS]
+    crossings = [str(name) for name in shares.reading.values if name not in LABELS]
+    panels = []
+    for title, readings in (("levels", crossings), ("onsets", onsets)):
+        if not readings:
+            continue
+        with style.context():
+            figure, grid = style.figure(2, 1, width=PANEL, height=4.8, sharex=True, height_ratios=[1.9, 1])
+            above, below = grid[:, 0]
+            for place, reading in enumerate(readings):
+                shift = 0.012 * (place - (len(readings) - 1) / 2)
+                _with_intervals(
+                    above, fields + shift, shares.sel(reading=reading), LABELS.get(reading, reading)
+                )
+            above.set_ylim(-0.04, 1.04)
+            above.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0, symbol=""))
+            above.set_ylabel("removable weights (%)")
+            above.set_title(f"by {title}")
+            below.plot(fields, entropy, "-o", color=style.COLORS["grey"], label="entropy (nats)")
+            below.plot(fields, correlation, "--s", color=style.COLORS["grey"], label="mean correlation")
+            below.set_ylim(bottom=0)
+            below.set_ylabel("exact state")
+            below.set_xlabel(FIELD)
+            for axes in (above, below):
+                style.reference_line(axes, x=1.0)
+            handles, labels = above.get_legend_handles_labels()
+            more_handles, more_labels = below.get_legend_handles_labels()
+            figure.legend(
+                [*handles, *more_handles], [*labels, *more_labels], loc="outside lower center", ncols=2
+            )
+        panels.append(figure)
+    return inline_svg(
+        panels,
+        title="Removable share of the weights through the transition",
+        description="Share of the weights that can be removed against the transverse field, with 95 % intervals, by levels of the "
+        "error and by onsets; below, entanglement entropy and mean correlation of the exact state.",
+    )
+
+
+def _with_intervals(axes: Axes, fields: NDArray[np.float64], shares: xr.Dataset, label: str) -> None:
+    value, low, high = (shares[name].values for name in ("value", "low", "high"))
+    (line,) = axes.plot(fields, value, "-o", linewidth=1.2, markersize=3.5, label=label)
+    axes.vlines(fields, low, high, color=line.get_color(), linewidth=1.2)
+
+
+def well_balance(results: xr.Dataset, imbalance: xr.DataArray) -> InlineHTML:
+    """How evenly the machines share the probability between the two directions of the magnetization.
+
+    Parameters
+    ----------
+    results : xarray.Dataset
+        ``pruning`` (field, seed, stage, measure), for the dense divergence.
+    imbalance : xarray.DataArray
+        Absolute difference of the probabilities of m > 0 and m < 0, (source, field, seed), as of
+        :func:`rbmlib.experiments.phase_scan_rules.imbalances`.
+    """
+    fields = results.field.values
+    panels = []
+    with style.context():
+        figure, grid = style.figure(1, 1, width=PANEL, height=3.2)
+        axes = grid[0, 0]
+        for source in imbalance.source.values:
+            values = imbalance.sel(source=source).transpose("seed", "field").values
+            style.band(axes, fields, values, label=str(source), marker="o", markersize=3.5)
+        axes.set_ylim(bottom=0)
+        axes.set_xlabel(FIELD)
+        axes.set_ylabel("|P(m > 0) \u2212 P(m < 0)|")
+        style.reference_line(axes, x=1.0)
+        figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=2)
+    panels.append(figure)
+    dense = results.pruning.isel(stage=0)
+    with style.context():
+        figure, grid = style.figure(1, 1, width=PANEL, height=3.2)
+        axes = grid[0, 0]
+        for measure in ("kl", "mroe"):
+            if dense.sel(measure=measure).notnull().all():
+                values = dense.sel(measure=measure).transpose("seed", "field").values
+                style.band(axes, fields, values, label=LABELS[measure], marker="o", markersize=3.5)
+        axes.set_yscale("log")
+        axes.set_xlabel(FIELD)
+        axes.set_ylabel("error of the dense machine")
+        style.reference_line(axes, x=1.0)
+        figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=2)
+    panels.append(figure)
+    return inline_svg(
+        panels,
+        title="Balance between the two wells, and errors before pruning",
+        description="Left: difference of the probabilities of positive and negative magnetization against the field, for data, "
+        "dense and pruned machines. Right: KL divergence and mROE of the dense machines. Mean and range over seeds.",
+    )
