@@ -11,6 +11,7 @@ import hashlib
 import importlib
 import io
 import logging
+import math
 import os
 import pickle
 import sys
@@ -18,17 +19,26 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
-from concurrent.futures import Executor, Future
+from concurrent.futures import Executor, Future, InvalidStateError, wait
 from contextlib import contextmanager, suppress
 from typing import Any
 
 import xarray as xr
 
-from rbmlib.lab.errors import SchedulerLost, SchedulerUnreachable, UnfitWorker, WorkersDied
+from rbmlib.lab.errors import (
+    ClusterError,
+    SchedulerLost,
+    SchedulerUnreachable,
+    UnfitWorker,
+    WorkersDied,
+)
 from rbmlib.lab.worker import THREADS
 
 CONNECT_SECONDS = 10.0  # how long a scheduler may take to answer
+_GREETING_SECONDS = 2.0  # and how much longer for a first word
+SILENCE = "5 minutes"  # as long as Dask itself waits for a sign of life from a worker
 _LOOK_SECONDS = 2.0  # between two questions to the scheduler how many workers it has
+_QUESTIONS = 4  # that a silent scheduler is asked: a pause of this process looks like one unanswered question
 _INPUTS_KEPT = 8  # inputs that stay on the cluster for cells to come
 _QUIETED = ("distributed", "distributed.client")
 
@@ -36,7 +46,9 @@ _one_at_a_time = threading.Lock()
 
 
 @contextmanager
-def cluster(address: str, timeout: float | None = None) -> Iterator[ClusterExecutor]:
+def cluster(
+    address: str, timeout: float | None = None, silence: float | str | None = None
+) -> Iterator[ClusterExecutor]:
     """Connect to a running Dask scheduler.
 
     Parameters
@@ -45,6 +57,9 @@ def cluster(address: str, timeout: float | None = None) -> Iterator[ClusterExecu
         Where it listens, such as ``tcp://10.0.0.1:8786``.
     timeout : float, optional
         Seconds that it may take to answer; default 10.
+    silence : float or str, optional
+        Time without any answer after which it counts as lost, in seconds or with a unit (``"10 minutes"``);
+        default Dask's setting ``rbmlib.scheduler-silence``, or 5 minutes. How long a cell takes does not matter.
 
     Yields
     ------
@@ -58,29 +73,69 @@ def cluster(address: str, timeout: float | None = None) -> Iterator[ClusterExecu
         If the package ``distributed`` is not installed.
     SchedulerUnreachable
         If no scheduler answers there.
+    ClusterError
+        If `silence` is not a time above zero.
     """
     try:
         import dask.config
-        from distributed import Client
+        import distributed
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError(
             f"a cluster needs the package {error.name}: pip install 'rbmlib[cluster]'", name=error.name
         ) from None
     timeout = CONNECT_SECONDS if timeout is None else timeout
+    silence = _seconds(dask.config.get("rbmlib.scheduler-silence", SILENCE) if silence is None else silence)
     # Inputs are sent in the graph on purpose: there they outlive the worker that holds them.
     large = {"distributed.admin.large-graph-warning-threshold": "1 TiB"}
     with _quiet(), dask.config.set(large):
-        try:
-            client = Client(address, timeout=timeout, set_as_default=False, name="rbmlib")
-        except Exception as error:
-            raise SchedulerUnreachable(address, " ".join(str(error).split())) from error
-        executor = ClusterExecutor(client, address)
+        client = _connect(distributed.Client, address, timeout)
+        executor = ClusterExecutor(client, address, silence)
         try:
             yield executor
         finally:
             executor.shutdown(wait=False, cancel_futures=True)
             with suppress(Exception):
                 client.close(timeout=timeout)
+
+
+def _connect(client: Callable[..., Any], address: str, timeout: float) -> Any:
+    """Make a client, or raise; Dask's own limit covers the connection, not the greeting that follows it."""
+    made: Future = Future()
+
+    def connect() -> None:
+        try:
+            connected = client(address, timeout=timeout, set_as_default=False, name="rbmlib")
+        except Exception as error:  # noqa: BLE001 - raised below, in the thread that asked
+            with suppress(InvalidStateError):
+                made.set_exception(error)
+            return
+        try:
+            made.set_result(connected)
+        except InvalidStateError:
+            connected.close()  # it woke up when nobody was waiting any more
+
+    threading.Thread(target=connect, daemon=True, name="rbmlib-connect").start()
+    if not wait([made], timeout + _GREETING_SECONDS).done and made.cancel():
+        raise SchedulerUnreachable(address, "whatever listens there says nothing")
+    try:
+        return made.result()
+    except Exception as error:
+        raise SchedulerUnreachable(address, " ".join(str(error).split())) from error
+
+
+def _seconds(given: float | str) -> float:
+    from dask.utils import parse_timedelta
+
+    try:
+        seconds = float(parse_timedelta(given))
+    except (ArithmeticError, AttributeError, KeyError, TypeError, ValueError):
+        seconds = math.nan
+    if not 0 < seconds < math.inf:
+        raise ClusterError(
+            f"the silence after which a scheduler counts as lost is {given!r}; it must be a time above zero, such "
+            "as 300 or '5 minutes'"
+        )
+    return seconds
 
 
 @contextmanager
@@ -106,16 +161,24 @@ class ClusterExecutor(Executor):
         A connected client.
     address : str
         The scheduler's address, as it should read in errors.
+    silence : float
+        Seconds without any answer from the scheduler after which it counts as lost.
     """
 
-    def __init__(self, client: Any, address: str) -> None:
-        self._client, self._address = client, address
+    def __init__(self, client: Any, address: str, silence: float) -> None:
+        self._client, self._address, self._silence = client, address, silence
         self._executor = client.get_executor(pure=False)
         self._entry = _entry()
         self._inputs: OrderedDict[int, tuple[xr.Dataset, str, Any]] = OrderedDict()
-        self._looked = -_LOOK_SECONDS
+        self._unfinished: set[Future] = set()
+        self._lost: SchedulerLost | None = None
+        self._unanswered = 0
+        self._lock = threading.RLock()
+        self._closed = threading.Event()
         self._threads: dict[str, int] = {}
-        self._given_up = False
+        with suppress(Exception):
+            self._look(CONNECT_SECONDS)
+        threading.Thread(target=self._watch, daemon=True, name="rbmlib-scheduler-watch").start()
 
     def submit(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future:
         """Have a function called by a worker; datasets among its arguments are sent once for all calls.
@@ -130,6 +193,11 @@ class ClusterExecutor(Executor):
         except Exception as error:
             raise SchedulerLost(self._address) from error
         outer: Future = Future()
+        with self._lock:
+            if self._lost is not None:
+                raise self._lost
+            self._unfinished.add(outer)
+        outer.add_done_callback(self._unfinished.discard)
         outer.add_done_callback(lambda future: inner.cancel() if future.cancelled() else None)
         inner.add_done_callback(lambda future: self._hand_over(future, outer))
         return outer
@@ -164,12 +232,20 @@ class ClusterExecutor(Executor):
         return self._inputs[id(dataset)][1:]
 
     def _hand_over(self, inner: Future, outer: Future) -> None:
-        if not outer.set_running_or_notify_cancel():
-            return
         try:
-            outer.set_result(self._result(inner))
+            self._finish(outer, result=self._result(inner))
         except BaseException as error:  # noqa: BLE001 - whatever it is belongs to the future
-            outer.set_exception(error)
+            self._finish(outer, error=error)
+
+    def _finish(self, outer: Future, result: Any = None, error: BaseException | None = None) -> None:
+        """Settle a future, unless that has been done or nobody wants it any more."""
+        with self._lock:
+            if (outer.done() and not outer.cancelled()) or not outer.set_running_or_notify_cancel():
+                return
+            if error is not None:
+                outer.set_exception(error)
+            else:
+                outer.set_result(result)
 
     def _result(self, inner: Future) -> Any:
         from distributed import KilledWorker
@@ -187,29 +263,53 @@ class ClusterExecutor(Executor):
             raise UnfitWorker(answer)
         return pickle.loads(answer)
 
+    def _look(self, timeout: float) -> None:
+        """Ask the scheduler which workers it has; raises if no answer comes in time."""
+        self._threads = dict(self._client.nthreads(callback_timeout=timeout))
+
+    def _watch(self) -> None:
+        """Ask again and again, and give up every call when nothing has been heard for too long."""
+        each = self._silence / _QUESTIONS
+        while self._unanswered < _QUESTIONS:
+            if self._closed.wait(min(_LOOK_SECONDS, each)):
+                return
+            asked = time.monotonic()
+            try:
+                self._look(each)
+                self._unanswered = 0
+            except Exception:  # noqa: BLE001 - no answer, for whatever reason
+                self._unanswered += 1
+                if self._closed.wait(max(0.0, asked + each - time.monotonic())):
+                    return
+        with self._lock:
+            self._lost = SchedulerLost(self._address, f"gave no sign of life for {self._silence:g} s")
+            given_up = list(self._unfinished)
+        for outer in given_up:
+            self._finish(outer, error=self._lost)
+
     @property
     def n_workers(self) -> int:
         """Number of worker processes that the scheduler had a moment ago."""
-        if time.monotonic() - self._looked > _LOOK_SECONDS and self._client.status == "running":
-            self._looked = time.monotonic()
-            with suppress(Exception):
-                self._threads = dict(self._client.nthreads())
         return len(self._threads)
 
     def remarks(self) -> list[str]:
-        """Say what whoever waits should know: that there is no worker yet, or that threads will idle."""
-        if not self.n_workers:
-            return [f"the scheduler at {self._address} has no worker yet; the sweep waits for one"]
-        several = sum(threads > 1 for threads in self._threads.values())
-        if several:
+        """Say what whoever waits should know: a scheduler that is silent, or has no worker; threads that idle."""
+        if self._unanswered:
             return [
-                f"{several} of {self.n_workers} workers have several threads, and a process computes one cell at a "
-                "time: start more workers with --nthreads 1 instead"
+                f"the scheduler at {self._address} does not answer; the sweep waits for it, {self._silence:g} s at most"
+            ]
+        if not self.n_workers:
+            return [f"the scheduler at {self._address} has no worker; the sweep waits for one"]
+        if any(threads > 1 for threads in self._threads.values()):
+            return [
+                "some workers have several threads, and a process computes one cell at a time: start more workers "
+                "with --nthreads 1 instead"
             ]
         return []
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Take no more work; the cluster itself goes on."""
+        self._closed.set()
         self._inputs.clear()
         with suppress(Exception):
             self._executor.shutdown(wait=wait and not cancel_futures)

@@ -52,15 +52,15 @@ class SchedulerLost(ClusterError):
         Its address.
     """
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, what: str = "was lost") -> None:
         super().__init__(
-            f"the scheduler at {address} was lost; what it had finished is stored: start a scheduler and run the "
+            f"the scheduler at {address} {what}; what it had finished is stored: start a scheduler and run the "
             "same command again, and only what is missing is computed"
         )
-        self.address = address
+        self.address, self.what = address, what
 
-    def __reduce__(self) -> tuple[type, tuple[str]]:
-        return type(self), (self.address,)
+    def __reduce__(self) -> tuple[type, tuple[str, str]]:
+        return type(self), (self.address, self.what)
 
 
 class UnfitWorker(ClusterError):

@@ -203,8 +203,6 @@ class Scheduler:
             return
         self.store.clear_temporary()
         self.reporter.start(len(self.nodes), self.found)
-        for line in getattr(executor, "remarks", tuple)():
-            self.reporter.note(line)
         try:
             if executor is not None:
                 self._drive(executor, workers, own=False)
@@ -230,7 +228,12 @@ class Scheduler:
         return len(self.nodes) - self._states[State.STORED] - self._states[State.FAILED]
 
     def _drive(self, executor: Executor, window: int, own: bool) -> None:
+        told: set[str] = set()
         while self._ready or self._running or self._elsewhere:
+            remarks = set(getattr(executor, "remarks", tuple)())
+            for line in sorted(remarks - told):
+                self.reporter.note(line)
+            told = remarks
             self._look_elsewhere()
             while self._ready and self._end is None and self._may_start(window):
                 self._start(self._ready.popleft(), executor, own)

@@ -7,6 +7,7 @@ import importlib
 import json
 import os
 import pickle
+import shutil
 import signal
 import subprocess
 import sys
@@ -308,10 +309,94 @@ def test_unfit_workers_are_refused_and_a_lost_scheduler_leaves_a_store_to_resume
     assert raw(results) == raw([study.draw(seed, 0.0, study.ground(1.0)) for seed in range(12)])
 
 
+@pytest.fixture
+def frozen(dask, tmp_path):
+    """A cluster of one worker whose scheduler can be stopped and continued."""
+    made = Dask(tmp_path / "frozen", dask.environment)
+    made.signal = lambda number: os.killpg(made.scheduler.pid, number)
+    try:
+        made.worker("--no-nanny")
+        yield made
+    finally:
+        made.signal(signal.SIGCONT)
+        made.close()
+
+
+def test_a_frozen_scheduler_is_given_up_with_one_sentence_and_the_store_goes_on_from(
+    study, dask, frozen, clone
+):
+    shutil.rmtree(clone.root / "book" / "results", ignore_errors=True)
+    process = subprocess.Popen(
+        clone.command("sweep", "sketch", "--profile", "slow", "--scheduler", frozen.address),
+        cwd=clone.root, env=clone.environment(DASK_RBMLIB__SCHEDULER_SILENCE="2s"),
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    wait_until(lambda: len(clone.published()) >= 3, "nothing is stored")
+    frozen.signal(signal.SIGSTOP)
+    begun = time.monotonic()
+    out, err = process.communicate(timeout=PATIENCE)
+    assert time.monotonic() - begun < 30
+    assert (process.returncode, out) == (1, "")
+    *waiting, error = [line for line in err.splitlines() if line]
+    assert error.startswith(
+        f"Error: the scheduler at {frozen.address} gave no sign of life for 2 s; what it had"
+    )
+    assert set(waiting) == {
+        f"the scheduler at {frozen.address} does not answer; the sweep waits for it, 2 s at most"
+    }
+    stored = {path.name: path.read_bytes() for path in clone.published()}
+    assert 3 <= len(stored) < 13
+    # Whatever listens without a word is not waited for, either; another scheduler goes on.
+    with pytest.raises(SchedulerUnreachable, match="says nothing"), cluster(frozen.address, timeout=0.5):
+        pytest.fail("it connected")
+    resumed = subprocess.run(
+        clone.command("sweep", "sketch", "--profile", "slow", "--scheduler", dask.address),
+        cwd=clone.root, env=clone.environment(), capture_output=True, text=True, timeout=PATIENCE, check=False,
+    )  # fmt: skip
+    assert resumed.returncode == 0, resumed.stderr
+    assert f"13 cells, {len(stored)} already stored, {13 - len(stored)} computed" in resumed.stderr
+    by_name = {path.name: path for path in clone.published()}
+    assert all(by_name[name].read_bytes() == content for name, content in stored.items())
+
+
+def test_neither_a_short_pause_nor_a_long_cell_is_taken_for_a_lost_scheduler(study, frozen, clone, tmp_path):
+    store, results, told = Store(None, tmp_path / "store"), [], []
+
+    def compute(silence, cells):
+        with cluster(frozen.address, silence=silence) as executor:
+            wait_until(lambda: executor.n_workers == 1, "no worker")
+            results.extend(sweep(cells, store, executor=executor, progress=told.append))
+
+    compute("2s", grid(study, [1], seconds=5.0))
+    assert len(results) == 1
+    thread = threading.Thread(target=compute, args=(30, grid(study, range(2, 6), seconds=0.5)))
+    thread.start()
+    wait_until(lambda: len(clone.started()) >= 2, "no cell starts")
+    frozen.signal(signal.SIGSTOP)
+    time.sleep(2.0)
+    frozen.signal(signal.SIGCONT)
+    thread.join(PATIENCE)
+    assert raw(results) == raw([study.draw(seed, 0.0, study.ground(1.0)) for seed in range(1, 6)])
+    assert not [line for line in told if "gave no sign" in line]
+
+
+@pytest.mark.parametrize("silence", ["soon", "0s", -1.0, float("nan"), None])
+def test_a_silence_that_is_no_time_is_refused(silence, monkeypatch):
+    import dask.config
+
+    with (
+        dask.config.set({"rbmlib.scheduler-silence": "never"}),
+        pytest.raises(ClusterError, match=r"counts as lost is .*; it must be a time above zero"),
+        cluster("tcp://127.0.0.1:9", silence=silence),
+    ):
+        pytest.fail("it connected")
+
+
 def test_errors_of_the_cluster_survive_the_way_between_processes():
     for error in (
         SchedulerUnreachable("tcp://x:1", "timed out"),
         SchedulerLost("tcp://x:1"),
+        SchedulerLost("tcp://x:1", "gave no sign of life for 3 s"),
         UnfitWorker("no"),
         WorkersDied("4"),
     ):
