@@ -11,7 +11,9 @@ import termios
 import time
 from pathlib import Path
 
+import nbformat
 import pytest
+from nbclient import NotebookClient
 
 from rbmlib.lab.store import Store
 
@@ -92,6 +94,34 @@ def test_a_log_gets_one_line_and_a_sweep_with_nothing_to_do_only_its_result(clon
     assert done.stdout == "6 results of sketch, profile book, are stored\n"
     again = run(clone, *QUICK)
     assert (again.returncode, again.stdout, again.stderr) == (0, done.stdout, "")
+
+
+IN_A_NOTEBOOK = """
+from rbmlib.experiments.sketch import cells
+from rbmlib.lab.sweep import sweep
+
+len(sweep(cells({n_seeds}, 0.1), workers={workers}))
+"""
+
+
+def test_a_notebook_shows_one_quiet_line_and_no_bar(clone):
+    runs = [(4, 2), (6, 1), (6, 2)]
+    notebook = nbformat.v4.new_notebook()
+    notebook.cells = [
+        nbformat.v4.new_code_cell(IN_A_NOTEBOOK.format(n_seeds=n_seeds, workers=workers))
+        for n_seeds, workers in runs
+    ]
+    NotebookClient(notebook, kernel_name="python3", timeout=120).execute(
+        env=clone.environment(), cwd=clone.root
+    )
+    shown = [[(one.output_type, one.get("text", "")) for one in cell.outputs] for cell in notebook.cells]
+    for outputs, line in zip(
+        shown, ("5 cells, 0 already stored, 5", "7 cells, 5 already stored, 2"), strict=False
+    ):
+        told, result = outputs
+        assert re.fullmatch(rf"sketch_cells: {line} computed in \d+ s\n", told[1])
+        assert result[0] == "execute_result"
+    assert [kind for kind, _ in shown[2]] == ["execute_result"]  # nothing was missing
 
 
 def test_failed_cells_are_named_the_others_go_on_and_a_rerun_retries_only_them(clone):
