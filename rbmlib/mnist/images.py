@@ -253,7 +253,7 @@ def binarise_at_random(grey: ArrayLike, seed: int) -> NDArray[np.uint8]:
     array of uint8, the shape of `grey`
     """
     values = _checked_grey(grey)
-    key = derived_seed(np.uint64(check_seed("seed", seed)), _BINARISING, 0)
+    key = np.uint64(derived_seed(np.uint64(check_seed("seed", seed)), _BINARISING, 0))
     # So many of a word's 2**32 values are below the probability: none for 0, all for 255.
     below = (np.arange(256, dtype=np.uint64) << np.uint64(32)) // np.uint64(255)
     flat = values.reshape(len(values), -1)
