@@ -17,7 +17,8 @@ from scipy.stats import rankdata
 
 from rbmlib.lab.claims import Estimate, bootstrap_interval
 
-from .tfim_pruning_rules import PLOTTED, onsets, percent
+from .tfim_pruning_claims import NAMES
+from .tfim_pruning_rules import CRITICAL, PARAMAGNETIC, PLOTTED, onsets, percent
 
 DOUBLING = 2.0
 """A divergence of this many times the dense one counts as damage."""
@@ -209,3 +210,52 @@ def imbalances(results: xr.Dataset) -> xr.DataArray:
     return xr.concat(
         [np.abs((one * sign).sum("up")) for one in sources.values()], dim=index, coords="minimal"
     )
+
+
+def numbers(results: xr.Dataset, scan: Scan) -> dict[str, str]:
+    """Numbers that the chapter's sentences quote, as text; a dash where a run does not have them."""
+    names = (
+        "critical",
+        "paramagnet",
+        "kl-lowest",
+        "even-kl-lowest",
+        "kl-half-lowest",
+        "raw-lowest",
+        "even-lowest",
+    )
+    found = {f"scan-{name}": "\u2013" for name in names}
+    fields = [float(h) for h in results.field.values]
+    lowest = min(fields)
+    found |= {"scan-conclusion": conclusion(results, scan), "scan-lowest": f"{lowest:g}"}
+    here = results.sel(field=lowest)
+    onset = scan.shares.value.sel(field=lowest)
+    found["scan-onsets-lowest"] = ", ".join(
+        f"{percent(float(onset.sel(reading=name)))} ({NAMES[name]})"
+        for name in onset.reading.values
+        if name in NAMES
+    )
+    balance = imbalances(results).sel(field=lowest).mean("seed")
+    for place, source in enumerate(("data", "dense", "half")):
+        known = place < balance.sizes["source"]
+        found[f"scan-imbalance-{source}"] = f"{float(balance[place]):.2f}" if known else "\u2013"
+    if DOUBLED not in scan.shares.reading:
+        return found
+    for name, field in (("critical", CRITICAL), ("paramagnet", PARAMAGNETIC), ("even-lowest", lowest)):
+        if field in fields:
+            found[f"scan-{name}"] = _told(scan.shares.sel(reading=DOUBLED, field=field))
+    found["scan-raw-lowest"] = _told(scan.shares.sel(reading=UNEVEN, field=lowest))
+    half = int(np.argmax(results.removed.values >= 0.5))
+    kl = here.pruning.sel(measure="kl")
+    for name, values in (
+        ("kl-lowest", kl.isel(stage=0)),
+        ("even-kl-lowest", here.even.sel(even_measure="kl").isel(stage=0)),
+        ("kl-half-lowest", kl.isel(stage=half)),
+    ):
+        found[f"scan-{name}"] = f"{np.exp(np.log(values).mean()):.2g}"
+    return found
+
+
+def _told(share: xr.Dataset) -> str:
+    """A share with its interval in words."""
+    value, low, high = (percent(float(share[name])) for name in ("value", "low", "high"))
+    return f"{value} [{low}, {high}]"

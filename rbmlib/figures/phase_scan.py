@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 from numpy.typing import NDArray
 
@@ -17,15 +18,14 @@ from rbmlib.figures.tfim_pruning import LABELS, PANEL, _removed_axis
 FIELD = "transverse field h/J"
 
 
-def scan_curves(results: xr.Dataset, measures: Sequence[str] = ("kl", "mroe")) -> InlineHTML:
-    """Errors against the share of weights removed, one line a field, one panel a measure.
+def scan_curves(results: xr.Dataset) -> InlineHTML:
+    """Growth of the even part's KL divergence and of mROE under pruning, one line a field.
 
     Parameters
     ----------
     results : xarray.Dataset
-        ``pruning`` (field, seed, stage, measure) and ``removed`` (stage).
-    measures : sequence of str
-        Which measures; those that the results lack are left out.
+        ``pruning`` (field, seed, stage, measure), ``even`` (field, seed, stage, even_measure) and
+        ``removed`` (stage). A divergence that could not be computed is left out.
 
     Returns
     -------
@@ -34,9 +34,12 @@ def scan_curves(results: xr.Dataset, measures: Sequence[str] = ("kl", "mroe")) -
     """
     fields = results.field.values
     colors = style.ramp(len(fields))
+    curves = {
+        "KL of the even part": results.even.sel(even_measure="kl"),
+        LABELS["mroe"]: results.pruning.sel(measure="mroe"),
+    }
     panels = []
-    for measure in measures:
-        values = results.pruning.sel(measure=measure)
+    for name, values in curves.items():
         if values.isnull().all():
             continue
         with style.context():
@@ -48,8 +51,8 @@ def scan_curves(results: xr.Dataset, measures: Sequence[str] = ("kl", "mroe")) -
                 axes.plot(results.removed.values, growth, color=color, linewidth=1.2, label=f"{field:g}")
             axes.set_yscale("log")
             _removed_axis(axes, results.removed.values)
-            axes.set_ylabel(f"{LABELS[measure]} / dense value")
-            axes.set_title(LABELS[measure])
+            axes.set_ylabel("error / dense value")
+            axes.set_title(name)
             figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=4, title="h/J")
         panels.append(figure)
     return inline_svg(
@@ -120,47 +123,50 @@ def _with_intervals(axes: Axes, fields: NDArray[np.float64], shares: xr.Dataset,
 
 
 def well_balance(results: xr.Dataset, imbalance: xr.DataArray) -> InlineHTML:
-    """How evenly the machines share the probability between the two directions of the magnetization.
+    """How evenly the machines share the probability between the two directions of the magnetization, and what
+    of their dense divergence that is.
 
     Parameters
     ----------
     results : xarray.Dataset
-        ``pruning`` (field, seed, stage, measure), for the dense divergence.
+        ``pruning`` (field, seed, stage, measure) and ``even`` (field, seed, stage, even_measure).
     imbalance : xarray.DataArray
         Absolute difference of the probabilities of m > 0 and m < 0, (source, field, seed), as of
         :func:`rbmlib.experiments.phase_scan_rules.imbalances`.
     """
-    fields = results.field.values
-    panels = []
-    with style.context():
-        figure, grid = style.figure(1, 1, width=PANEL, height=3.2)
-        axes = grid[0, 0]
-        for source in imbalance.source.values:
-            values = imbalance.sel(source=source).transpose("seed", "field").values
-            style.band(axes, fields, values, label=str(source), marker="o", markersize=3.5)
-        axes.set_ylim(bottom=0)
-        axes.set_xlabel(FIELD)
-        axes.set_ylabel("|P(m > 0) \u2212 P(m < 0)|")
-        style.reference_line(axes, x=1.0)
-        figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=2)
-    panels.append(figure)
-    dense = results.pruning.isel(stage=0)
-    with style.context():
-        figure, grid = style.figure(1, 1, width=PANEL, height=3.2)
-        axes = grid[0, 0]
-        for measure in ("kl", "mroe"):
-            if dense.sel(measure=measure).notnull().all():
-                values = dense.sel(measure=measure).transpose("seed", "field").values
-                style.band(axes, fields, values, label=LABELS[measure], marker="o", markersize=3.5)
-        axes.set_yscale("log")
-        axes.set_xlabel(FIELD)
-        axes.set_ylabel("error of the dense machine")
-        style.reference_line(axes, x=1.0)
-        figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=2)
-    panels.append(figure)
+    balance = {str(source): imbalance.sel(source=source) for source in imbalance.source.values}
+    panels = [_against_field(results, balance, "|P(m > 0) \u2212 P(m < 0)|")]
+    dense = results.isel(stage=0)
+    divergences = {
+        "machine as it is": dense.pruning.sel(measure="kl"),
+        "its even part": dense.even.sel(even_measure="kl"),
+    }
+    if all(values.notnull().all() for values in divergences.values()):
+        panels.append(_against_field(results, divergences, "KL before pruning", scale="log"))
     return inline_svg(
         panels,
-        title="Balance between the two wells, and errors before pruning",
+        title="Balance between the two wells, and divergence before pruning",
         description="Left: difference of the probabilities of positive and negative magnetization against the field, for data, "
-        "dense and pruned machines. Right: KL divergence and mROE of the dense machines. Mean and range over seeds.",
+        "dense and pruned machines. Right: KL divergence of the dense machines and of their even parts. Mean and range over "
+        "seeds.",
     )
+
+
+def _against_field(
+    results: xr.Dataset, series: Mapping[str, xr.DataArray], label: str, scale: str = "linear"
+) -> Figure:
+    """Series of (field, seed) against the field, mean and range over seeds."""
+    with style.context():
+        figure, grid = style.figure(1, 1, width=PANEL, height=3.2)
+        axes = grid[0, 0]
+        for name, values in series.items():
+            seeds = values.transpose("seed", "field").values
+            style.band(axes, results.field.values, seeds, label=name, marker="o", markersize=3.5)
+        axes.set_yscale(scale)
+        if scale == "linear":
+            axes.set_ylim(bottom=0)
+        axes.set_xlabel(FIELD)
+        axes.set_ylabel(label)
+        style.reference_line(axes, x=1.0)
+        figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=2)
+    return figure

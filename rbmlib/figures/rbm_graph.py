@@ -123,36 +123,40 @@ _BOXES = (
 def procedure() -> InlineHTML:
     """The procedure as a diagram: train, then prune and fine-tune in turn (Golubeva & Melko, Fig. 1)."""
     with style.context():
-        figure, grid = style.figure(1, 1, height=1.75)
+        figure, grid = style.figure(1, 1, width=PANEL, height=3.0)
         axes = grid[0, 0]
-        width, gap = 2.9, 0.75
+        width, height, gap = 3.2, 1.0, 0.6
         for place, (name, text, color) in enumerate(_BOXES):
-            left = place * (width + gap)
+            bottom = -place * (height + gap)
             shape = FancyBboxPatch(
-                (left, 0.0), width, 1.0, boxstyle="round,pad=0.06,rounding_size=0.15",
+                (0.0, bottom), width, height, boxstyle="round,pad=0,rounding_size=0.15",
                 facecolor="none", edgecolor=style.COLORS[color], linewidth=1.6,
             )  # fmt: skip
             axes.add_patch(shape)
-            axes.text(left + width / 2, 0.74, name, ha="center", va="center", fontweight="bold", fontsize=9.5)
-            axes.text(left + width / 2, 0.3, text, ha="center", va="center", fontsize=8.0)
+            axes.text(
+                width / 2, bottom + 0.77, name, ha="center", va="center", fontweight="bold", fontsize=9.5
+            )
+            axes.text(width / 2, bottom + 0.34, text, ha="center", va="center", fontsize=8.0)
             if place:
-                _arrow(axes, (left - gap + 0.08, 0.5), (left - 0.08, 0.5), "arc3,rad=0")
-        start, end = 2 * (width + gap) + width / 2, width + gap + width / 2
-        _arrow(axes, (start, 1.1), (end, 1.1), "arc3,rad=0.18")
-        axes.text((start + end) / 2, 1.62, "next iteration", ha="center", va="bottom", fontsize=8.0)
-        axes.set_xlim(-0.15, 3 * width + 2 * gap + 0.15)
-        axes.set_ylim(-0.15, 1.95)
+                _arrow(
+                    axes, (width / 2, bottom + height + gap - 0.04), (width / 2, bottom + height + 0.04), 0.0
+                )
+        start, end = height / 2 - 2 * (height + gap), height / 2 - (height + gap)
+        _arrow(axes, (width + 0.04, start), (width + 0.04, end), 0.5)
+        axes.text(width + 0.5, (start + end) / 2, "next\niteration", ha="left", va="center", fontsize=8.0)
+        axes.set_xlim(-0.1, width + 1.5)
+        axes.set_ylim(-2 * (height + gap) - 0.1, height + 0.1)
         axes.axis("off")
     return inline_svg(
         figure,
         title="Training, pruning and fine-tuning",
-        description="Three boxes in a row, train, prune, fine-tune, joined by arrows; a fourth arrow leads from fine-tune back to "
-        "prune for the next iteration.",
+        description="Three boxes below one another, train, prune, fine-tune, joined by arrows; a fourth arrow leads from fine-tune "
+        "back to prune for the next iteration.",
     )
 
 
-def _arrow(axes: Axes, start: tuple[float, float], end: tuple[float, float], shape: str) -> None:
-    look = {"arrowstyle": "-|>", "connectionstyle": shape, "color": "black", "linewidth": 1.2}
+def _arrow(axes: Axes, start: tuple[float, float], end: tuple[float, float], bend: float) -> None:
+    look = {"arrowstyle": "-|>", "connectionstyle": f"arc3,rad={bend}", "color": "black", "linewidth": 1.2}
     axes.annotate(
         "", xy=end, xytext=start, arrowprops={**look, "shrinkA": 0.0, "shrinkB": 0.0, "mutation_scale": 11.0}
     )
