@@ -28,6 +28,8 @@ STREAM_SHUFFLE = np.uint32(4)
 STREAM_MPS = np.uint32(5)
 STREAM_PRUNING = np.uint32(6)
 STREAM_MASK = np.uint32(7)
+STREAM_ANNEALING = np.uint32(8)
+STREAM_REVERSE_ANNEALING = np.uint32(9)
 
 _M0 = np.uint64(0xD2511F53)
 _M1 = np.uint64(0xCD9E8D57)
