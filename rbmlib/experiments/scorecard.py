@@ -60,6 +60,8 @@ def studies() -> tuple[Study, ...]:
         rbm_graph_claims,
         schedules,
         schedules_claims,
+        sparse_training,
+        sparse_training_claims,
         tfim_pruning,
         tfim_pruning_claims,
     )
@@ -70,6 +72,7 @@ def studies() -> tuple[Study, ...]:
         Study(magnetization_claims, (magnetization,)),
         Study(correlations_claims, (correlations,)),
         Study(schedules_claims, (schedules,)),
+        Study(sparse_training_claims, (sparse_training,)),
         Study(error_measures_claims, (error_measures,)),
     )
 

@@ -1,0 +1,130 @@
+"""What Golubeva & Melko say of machines that are sparse from the start (Fig. 5, sections III.B and IV), and what
+the results say of it.
+
+The rules are those of :mod:`rbmlib.experiments.sparse_training_rules` and
+:mod:`rbmlib.experiments.sparse_training_cluster_rules`. Training at a constant rate decides; the check with a
+decaying rate is reported beside it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from rbmlib.lab.claims import Verdict
+from rbmlib.lab.profiles import label, resolve
+
+from . import sparse_training
+from . import sparse_training_cluster_rules as cluster_rules
+from . import sparse_training_rules as rules
+from .sparse_training import PROFILES, Study
+from .tfim_pruning_rules import FEWEST_SEEDS, Finding
+
+CLAIMS = (
+    "A5.sparse-trainable",
+    "A5.ss-fastest",
+    "A5.pm-ss-best",
+    "A5.qcp-none-beats-pruned",
+    "A5.worst-differs",
+    "A5.initial-conditions",
+    "A5.ad-hoc-poor",
+    "A5.one-cluster-per-unit",
+    "A5.breaking-degrades",
+    "A5.clusters-relocate",
+    "A5.mask-transfers",
+)
+
+_FEW = ("A5.one-cluster-per-unit", "A5.breaking-degrades", "A5.clusters-relocate")
+"""Claims that rest on the seeds of the ablations."""
+
+_CHECKED: dict[str, Callable[[rules.Errors], Finding]] = {
+    "A5.sparse-trainable": rules.trainable_rule,
+    "A5.pm-ss-best": rules.ss_best_rule,
+    "A5.qcp-none-beats-pruned": rules.none_beats_pruned_rule,
+    "A5.worst-differs": rules.worst_differs_rule,
+}
+"""Rules that the check can follow as well."""
+
+
+def machines(study: Study) -> dict[str, Any]:
+    """Weights (seed, visible, hidden) of the dense machines, by number of hidden units and field."""
+    found = {}
+    dense = study.main.weights.sel(variant="dense")
+    for weights in (dense,) if study.wide is None else (dense, study.wide.weights):
+        for field in weights.field.values:
+            found[f"{weights.sizes['hidden']} hidden units at h/J = {field:g}"] = weights.sel(field=field)
+    return found
+
+
+def _objection(parameters: Mapping[str, Any]) -> str | None:
+    """Why a run cannot settle the claims, which are about the paper's setting; None if it can."""
+    expected = {"n_spins": 18, "n_hidden": 9, "prune_fraction": 0.1, "n_iterations": 5, "wide_hidden": 36}
+    for name, value in expected.items():
+        if parameters[name] != value:
+            return f"settled for {name} = {value}; this run has {parameters[name]}"
+    if not set(rules.FIELDS) <= {float(h) for h in parameters["fields"]}:
+        return f"needs h/J = 1 and 2; this run has {', '.join(f'{h:g}' for h in parameters['fields'])}"
+    if parameters["n_epochs"] < 500:
+        return f"needs at least 500 epochs; this run has {parameters['n_epochs']}"
+    for name in ("n_seeds", "ablation_seeds"):
+        if parameters[name] < FEWEST_SEEDS:
+            return f"needs {name} of at least {FEWEST_SEEDS}; this run has {parameters[name]}"
+    return None
+
+
+def _beside(rule: Callable[[rules.Errors], Finding], study: Study) -> str:
+    """What the rule says of the values alone, and of those with a decaying rate."""
+    if study.checks is None:
+        return ""
+    here = rule(rules.Errors(study.main.final, by_value=True)).outcome
+    there = rule(rules.Errors(study.checks.final, by_value=True)).outcome
+    seeds = study.checks.sizes["seed"]
+    return f" Judged by values alone this is {here}, and {there} with a decaying rate (seeds: {seeds})."
+
+
+def settle(study: Study, parameters: Mapping[str, Any]) -> list[Verdict]:
+    """The verdicts on ``CLAIMS`` from a study's results.
+
+    Parameters
+    ----------
+    study : Study
+        What :func:`rbmlib.experiments.sparse_training.results` returned.
+    parameters : mapping
+        The parameters that it was given.
+
+    Returns
+    -------
+    list of Verdict
+        In the order of ``CLAIMS``. A run at other sizes, or with too few seeds, decides nothing and says so.
+    """
+    parameters = resolve(PROFILES, "book", parameters)
+    profile = label(PROFILES, parameters)
+    seeds = {name: int(parameters["ablation_seeds" if name in _FEW else "n_seeds"]) for name in CLAIMS}
+    objection = _objection(parameters)
+    if objection is not None:
+        return [Verdict(name, "not decided", None, None, seeds[name], profile, objection) for name in CLAIMS]
+    main = study.main
+    errors = rules.Errors(main.final)
+    found = {name: rule(errors) for name, rule in _CHECKED.items()}
+    found |= {
+        "A5.ss-fastest": rules.fastest_rule(main.training, main.final),
+        "A5.initial-conditions": rules.initial_conditions_rule(errors),
+        "A5.ad-hoc-poor": rules.ad_hoc_rule(errors),
+        "A5.mask-transfers": rules.transfer_rule(errors),
+        "A5.one-cluster-per-unit": cluster_rules.one_cluster_rule(machines(study)),
+        "A5.breaking-degrades": cluster_rules.breaking_rule(errors),
+        "A5.clusters-relocate": cluster_rules.relocate_rule(errors, main.weights),
+    }
+    settled = []
+    for name in CLAIMS:
+        one = found[name]
+        beside = _beside(_CHECKED[name], study) if name in _CHECKED else ""
+        reason = f"{one.text[0].upper()}{one.text[1:]}.{beside}"
+        settled.append(Verdict(name, one.outcome, one.value, one.interval, seeds[name], profile, reason))
+    return settled
+
+
+def verdicts(profile: str) -> list[Verdict]:
+    """The verdicts on ``CLAIMS`` from the stored results of a profile."""
+    parameters = resolve(PROFILES, profile)
+    return settle(sparse_training.results(**parameters), parameters)
