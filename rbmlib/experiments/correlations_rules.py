@@ -17,7 +17,7 @@ from scipy.optimize import minimize_scalar
 from scipy.special import stdtrit
 
 from rbmlib.lab.claims import Estimate, Outcome, mean_interval
-from rbmlib.pruning import connected_components
+from rbmlib.pruning import connected_components, min_weights_to_connect
 
 LIGHT, HEAVY = 0.9, 0.5
 """Retained shares at which robustness is compared."""
@@ -269,3 +269,58 @@ class Part(NamedTuple):
     estimate: Estimate
     outcome: Outcome
     text: str
+
+
+# --- all of it --------------------------------------------------------------------------------------------------------
+
+
+def derived(machines: xr.Dataset, n_samples: int) -> xr.Dataset:
+    """The machines of one length and field with what the rules make of them, for figures and sentences.
+
+    Parameters
+    ----------
+    machines : xarray.Dataset
+        An entry of :attr:`rbmlib.experiments.correlations.Study.machines`.
+    n_samples : int
+        Samples behind C(d).
+
+    Returns
+    -------
+    xarray.Dataset
+        The same with ``retained`` and ``retained_near`` (seed, stage), up to N/4 and up to ``FIXED_DISTANCE``;
+        ``rescaled`` (seed, stage, measure), errors over their mean dense value; ``visible_pieces`` (seed, stage);
+        ``sampling_error`` (seed, stage, distance); ``largest_distance``; ``fewest_weights`` that can connect the
+        graph; and, where three distances are there to fit, ``amplitude``, ``rate`` and ``reduced_chi2`` (seed, stage,
+        form), ``preference`` (seed, stage) and ``exact_preference``.
+    """
+    weights = machines.weights.transpose("seed", "stage", "visible", "hidden").values
+    n_spins = weights.shape[2]
+    last, curves = (
+        largest_distance(n_spins),
+        machines.correlation.transpose("seed", "stage", "distance").values,
+    )
+    values = machines.sampled.transpose("seed", "stage", "measure")
+    pieces = np.array([[visible_pieces(one) for one in seed] for seed in weights])
+    found = machines.assign(
+        retained=(("seed", "stage"), retained(machines, last)),
+        retained_near=(("seed", "stage"), retained(machines, min(FIXED_DISTANCE, curves.shape[2] - 1))),
+        rescaled=values / values.isel(stage=0, drop=True).mean("seed"),
+        visible_pieces=(("seed", "stage"), pieces),
+        sampling_error=(("seed", "stage", "distance"), sampling_error(curves, n_samples)),
+        largest_distance=last,
+        fewest_weights=min_weights_to_connect(n_spins, weights.shape[3]),
+    )
+    if last < 3:
+        return found
+    forms = (POWER_LAW, EXPONENTIAL)
+    fits = np.array(
+        [[[fit_decay(curve, n_samples, form, last) for form in forms] for curve in seed] for seed in curves]
+    )
+    dims = ("seed", "stage", "form")
+    return found.assign(
+        amplitude=(dims, fits[..., 0]),
+        rate=(dims, fits[..., 1]),
+        reduced_chi2=(dims, fits[..., 3]),
+        preference=(dims[:2], 0.5 * np.log(fits[..., 1, 2] / fits[..., 0, 2])),
+        exact_preference=preference(machines.exact_correlation.isel(seed=0).values, n_samples, last),
+    ).assign_coords(form=list(forms))
