@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import xarray as xr
 
 from rbmlib.lab.claims import Verdict
@@ -13,7 +14,7 @@ from rbmlib.lab.profiles import resolve
 from . import error_measures, tfim_machines
 from . import error_measures_rules as rules
 from .error_measures import PROFILES
-from .tfim_pruning_rules import Finding
+from .tfim_pruning_rules import CRITICAL, PARAMAGNETIC, PHYSICAL, Finding, percent
 
 CLAIMS = ("A6.correlated", "A6.stage-dependent", "A6.sensitivity-order", "A6.energy-misleads")
 
@@ -60,3 +61,61 @@ def verdicts(profile: str) -> list[Verdict]:
     """The verdicts on ``CLAIMS`` from the stored results of a profile."""
     parameters = resolve(PROFILES, profile)
     return settle(error_measures.results(**parameters), parameters)
+
+
+DASH = "\u2013"
+
+
+def numbers(results: xr.Dataset) -> dict[str, str]:
+    """Numbers that the chapter's sentences quote, as text; a dash where a run does not have them."""
+    found: dict[str, str] = {}
+    half = int(np.argmax(results.removed.values >= 0.5))
+    for name, field in (("critical", CRITICAL), ("paramagnet", PARAMAGNETIC)):
+        there = field in {float(h) for h in results.field.values}
+        for process in ("training", "pruning"):
+            found[f"{process}-{name}"] = _listed(
+                {one: rules.rank_correlations(results, process, field, one) for one in PHYSICAL}
+                if there
+                else {}
+            )
+        for kind, slope in (("slopes", rules.floor_subtracted_slope), ("plain-slopes", rules.plain_slope)):
+            found[f"{kind}-{name}"] = _listed(
+                {one: rules.slopes(results, field, one, slope) for one in PHYSICAL} if there else {}
+            )
+        found[f"misleading-{name}"] = _misleading(results, field) if there else DASH
+        found[f"half-{name}"] = DASH
+        found[f"bars-{name}"] = DASH
+        if there:
+            errors = rules.relative_errors(results, field)
+            found[f"half-{name}"] = ", ".join(
+                f"{100 * values[half]:.2g} % ({one})" for one, values in errors.items()
+            )
+            dense = results.pruning.sel(field=field).isel(stage=0).mean("seed")
+            shares = {
+                one: 1 - (dense.sel(measure=rules.BARE[one]) / dense.sel(measure=one)).item()
+                for one in ("eroe", "mroe")
+            }
+            found[f"bars-{name}"] = " and ".join(
+                f"{100 * share:.0f} % of {rules.NAMES[one]}" for one, share in shares.items()
+            )
+    found["half"] = percent(float(results.removed[half]))
+    return found
+
+
+def _listed(values: Mapping[str, np.ndarray]) -> str:
+    """Means over the seeds that have a value."""
+    finite = {name: each[np.isfinite(each)] for name, each in values.items()}
+    parts = [
+        f"{each.mean():.2f} ({rules.NAMES[name]})" if each.size else f"{DASH} ({rules.NAMES[name]})"
+        for name, each in finite.items()
+    ]
+    return ", ".join(parts) or DASH
+
+
+def _misleading(results: xr.Dataset, field: float) -> str:
+    """Shares of the weights removed at which the energy misleads in absolute terms."""
+    stages = rules.misleading_stages(results, field)
+    if stages.size == 0:
+        return "at no iteration"
+    first, last = (percent(float(results.removed[stage])) for stage in (stages[0], stages[-1]))
+    return f"with {first} removed" if stages.size == 1 else f"with {first} to {last} removed"

@@ -92,6 +92,26 @@ def interval(values: NDArray[np.float64], confidence: float = CONFIDENCE) -> Est
     return mean_interval(finite, confidence) if len(finite) >= FEWEST_SEEDS else None
 
 
+def correlations_by_stage(results: xr.Dataset) -> xr.Dataset:
+    """Mean rank correlations with KL and their intervals: ``value``, ``low``, ``high`` (field, time, measure).
+
+    ``time`` holds :data:`STAGES`. NaN where too few seeds have a value.
+    """
+    fields = [float(h) for h in results.field.values]
+    found = np.full((3, len(fields), len(STAGES), len(PHYSICAL)), np.nan)
+    for place in np.ndindex(found.shape[1:]):
+        one = interval(rank_correlations(results, STAGES[place[1]], fields[place[0]], PHYSICAL[place[2]]))
+        if one is not None:
+            found[(slice(None), *place)] = one.value, one.low, one.high
+    return xr.Dataset(
+        {
+            name: (("field", "time", "measure"), part)
+            for name, part in zip(("value", "low", "high"), found, strict=True)
+        },
+        {"field": fields, "time": list(STAGES), "measure": list(PHYSICAL)},
+    )
+
+
 def _decided(one: Estimate | None, decide: Callable[[Estimate], Outcome]) -> Outcome:
     return "not decided" if one is None else decide(one)
 
