@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import sys
 
 import numpy as np
 import pytest
 import xarray as xr
 
-from rbmlib.lab import container
+from rbmlib.lab import container, origin
 from rbmlib.lab.cell import Cell
+from rbmlib.lab.standing import version_differences
 from rbmlib.lab.store import Store, result_key
 from rbmlib.lab.sweep import fill
 from rbmlib.lab.tolerance import Distance, Tolerance, deviation, deviations
@@ -209,6 +211,34 @@ def test_other_library_versions_are_told(published, cells):
     assert check.versions == (f"numpy 1.0, here {np.__version__}", "oldlib 3, here absent")
     assert check.verdict == "equal bits"
     assert json.dumps(check.versions)
+
+
+def test_a_library_that_only_the_worker_imports_is_recorded_and_another_version_of_it_told(
+    store, cells, tmp_path, monkeypatch
+):
+    about = tmp_path / "libraries" / "torch-9.8.dist-info" / "METADATA"
+    about.parent.mkdir(parents=True)
+    (tmp_path / "libraries" / "torch.py").write_text("")
+    about.write_text("Metadata-Version: 2.1\nName: torch\nVersion: 9.8\n")
+    monkeypatch.syspath_prepend(str(tmp_path / "libraries"))
+    cells = cells.edit(
+        "def crash(seed):",
+        "def judged(seed):\n    import torch\n\n    return ground(seed)\n\n\ndef crash(seed):",
+    )
+    judged = [Cell(cells.judged, {"seed": seed}) for seed in range(2)]
+    fill(judged, store, workers=2, publish=True, progress=False)
+    assert "torch" not in sys.modules
+    versions = [store.origin(store.key(cell))["versions"] for cell in judged]
+    assert [each["torch"] for each in versions] == ["9.8", "9.8"]
+    about.write_text(about.read_text().replace("9.8", "9.9"))
+    found = verify(store, **OPTIONS)
+    monkeypatch.delitem(sys.modules, "torch")
+    origin._version.cache_clear()
+    assert [(check.verdict, check.versions) for check in found.checks] == [
+        ("equal bits", ("torch 9.8, here 9.9",))
+    ] * 2
+    assert str(found.checks[0]).endswith("(computed with torch 9.8, here 9.9)")
+    assert version_differences(versions[0], origin.environment()["versions"]) == ["torch 9.8, here absent"]
 
 
 def test_a_result_that_can_no_longer_be_computed_is_a_failure(store, cells):
