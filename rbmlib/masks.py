@@ -15,10 +15,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from rbmlib.kernels.initialisation import derived_seed
-from rbmlib.pruning import is_connected, prune_mask
+from rbmlib.pruning import is_connected, min_weights_to_connect, prune_mask
 from rbmlib.rbm import check_seed
 
-_ATTEMPTS = 10_000
+_ATTEMPTS = 1000
 
 
 def random_mask(n_visible: int, n_hidden: int, n_keep: int, seed: int) -> NDArray[np.bool_]:
@@ -58,7 +58,8 @@ def constructed_mask(
     larger = n_keep % n_hidden
     sizes = [n_keep // n_hidden + (hidden < larger) for hidden in range(n_hidden)]
     mask = np.zeros((n_visible, n_hidden), dtype=np.bool_)
-    for attempt in range(1 if seed is None else _ATTEMPTS):
+    attempts = 1 if seed is None else _ATTEMPTS
+    for attempt in range(attempts if n_keep >= min_weights_to_connect(n_visible, n_hidden) else 0):
         mask[:] = False
         for hidden, size in enumerate(sizes):
             free = n_visible - size
