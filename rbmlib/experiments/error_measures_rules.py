@@ -56,6 +56,7 @@ ACCURATE_ENERGY = 1.5
 BAD_ORDER, BAD_CORRELATIONS = 2.0, 4.0
 """An mROE of at least twice, a C_MSE of at least four times its dense value are strong deviations: the correlations'
 deviation itself has then doubled too."""
+MISLEADING_LIMITS = {"eroe": ACCURATE_ENERGY, "mroe": BAD_ORDER, "correlation_mse": BAD_CORRELATIONS}
 ACCURATE_RELATIVE, BAD_RELATIVE = 0.01, 0.1
 """Relative errors that count as accurate and as badly off in absolute terms; reported, not decisive."""
 
@@ -324,7 +325,7 @@ def energy_misleads_rule(results: xr.Dataset, *, bare: bool = False) -> Finding:
         for field in FIELDS
         for stage in stages
     }
-    limits = {"eroe": (-1, ACCURATE_ENERGY), "mroe": (1, BAD_ORDER), "correlation_mse": (1, BAD_CORRELATIONS)}
+    limits = {name: (-1 if name == "eroe" else 1, limit) for name, limit in MISLEADING_LIMITS.items()}
     certain, possible = [], []
     for at, growth in found.items():
         ends = {

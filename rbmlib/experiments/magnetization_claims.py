@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
+from scipy.stats import binom, norm
 
 from rbmlib.lab.claims import Verdict
 from rbmlib.lab.profiles import resolve
@@ -68,6 +69,7 @@ def numbers(results: xr.Dataset) -> dict[str, str]:
     ratios = rules.peak_ratios(results)
     merged = rules.merged_stage(ratios)
     below, above = rules.peaks(exact, m)
+    differences = np.abs(results.relaxation.isel(step=-1).diff("start"))
     found = {
         "exact-order": f"{np.abs(m) @ exact:.4f}",
         "data-order": f"{data_order.mean().item():.4f}",
@@ -81,7 +83,10 @@ def numbers(results: xr.Dataset) -> dict[str, str]:
         "ratio-dense": f"{np.exp(np.log(ratios[:, 0]).mean()):.2f}",
         "ratio-last": f"{np.exp(np.log(ratios[:, -1]).mean()):.2f}",
         "merged": "no iteration" if merged is None else percent(float(results.removed[merged])),
-        "forgotten": f"{np.abs(results.relaxation.isel(step=-1).diff('start')).max().item():.4f}",
+        "ratio-independent": f"{1 / rules.share_at_zero(binom.pmf(np.arange(m.size), m.size - 1, 0.5), m):.2f}",
+        "differences": f"{differences.size:,}",
+        "expected-largest": f"{norm.ppf((1 + 0.5 ** (1 / differences.size)) / 2):.1f}",
+        "forgotten": f"{differences.max().item():.4f}",
         "start-noise": f"{_start_noise(results):.4f}",
         "deviations": ", ".join(
             f"{100 * values.mean():.1f} % ({name})" for name, values in rules.deviations(results).items()
