@@ -6,6 +6,7 @@ the figures that ``make bench`` and ``make stress`` left. So the tables are the 
 
 from __future__ import annotations
 
+import hashlib
 import html
 import json
 import re
@@ -24,6 +25,25 @@ _SHOWN = 12  # digits of a hash
 
 
 @dataclass(frozen=True)
+class ShownFigure:
+    """A figure of an executed notebook.
+
+    Attributes
+    ----------
+    label : str
+        What the text refers to it by.
+    title : str
+        The phrase that its caption begins with.
+    digest : str
+        SHA-256 of what the page shows.
+    """
+
+    label: str
+    title: str
+    digest: str
+
+
+@dataclass(frozen=True)
 class Account:
     """What made one notebook.
 
@@ -31,18 +51,18 @@ class Account:
     ----------
     name, title : str
         The notebook.
-    figures : tuple of str
-        Labels of its figures.
+    figures : tuple of ShownFigure
+        Its figures, all made by this one execution.
     state : str
         ``"fresh"``, or ``"stale"`` or ``"missing"`` and why.
     profile : str
         The profile whose parameters it was executed with.
     seeds : dict of str to value
         Those of its parameters that say how many seeds there are, or which.
-    cells, published : int
-        How many results it rests on, inputs included, and how many of them are published.
-    seconds : float
-        Sum of the published results' wall times; each was computed on the threads that its origin says.
+    cells : int
+        How many results it rests on, inputs included.
+    spent : dict of str to float
+        Key of each of them that is published -> its wall time in seconds, on the threads that its origin says.
     processors, dates : tuple of str
         Where and when they were computed; dates are the first and the last day.
     versions : dict of str to str
@@ -53,17 +73,32 @@ class Account:
 
     name: str
     title: str
-    figures: tuple[str, ...]
+    figures: tuple[ShownFigure, ...]
     state: str
     profile: str
     seeds: dict[str, Any]
     cells: int
-    published: int
-    seconds: float
+    spent: dict[str, float]
     processors: tuple[str, ...]
     dates: tuple[str, ...]
     versions: dict[str, str]
     hashes: dict[str, str]
+
+    @property
+    def published(self) -> int:
+        """How many of its results are published."""
+        return len(self.spent)
+
+    @property
+    def seconds(self) -> float:
+        """Sum of their wall times."""
+        return sum(self.spent.values())
+
+
+def total(rows: Sequence[Account]) -> tuple[int, float]:
+    """Number of published results behind some notebooks, and the sum of their wall times; shared ones count once."""
+    spent = {key: seconds for row in rows for key, seconds in row.spent.items()}
+    return len(spent), sum(spent.values())
 
 
 def accounts(project: Project, without: Sequence[str] = ()) -> list[Account]:
@@ -91,36 +126,46 @@ def _account(project: Project, name: str) -> Account:
     )
     record = executed["metadata"].get("rbmlib", {})
     status = notebook_status(project, name)
-    figures = [cell["metadata"].get("mystnb", {}).get("figure", {}).get("name") for cell in executed["cells"]]
-    store, origins = project.store(), []
+    store, origins = project.store(), {}
     cells = list(dict.fromkeys(part for cell in published_cells(project, name) for part in cell.with_needs()))
     for cell in cells:
         try:
             key = store.key(cell)
             if store.has(key, published=True):
-                origins.append(store.origin(key))
+                origins[key] = store.origin(key)
         except (DamagedResult, ResultNotFound):
             continue
-    dates = sorted({origin["date"] for origin in origins})
+    dates = sorted({origin["date"] for origin in origins.values()})
     versions: dict[str, set[str]] = {}
-    for origin in origins:
+    for origin in origins.values():
         for library, version in origin["versions"].items():
             versions.setdefault(library, set()).add(version)
     return Account(
         name=name,
         title=title_of(read_source(project.source(name)), name),
-        figures=tuple(label for label in figures if label),
+        figures=_figures(executed),
         state=status.state + (f": {status.reason}" if status.reason else ""),
         profile=record.get("profile", PUBLISHED_PROFILE),
         seeds={key: value for key, value in record.get("parameters", {}).items() if "seed" in key},
         cells=len(cells),
-        published=len(origins),
-        seconds=sum(origin["seconds"] for origin in origins),
-        processors=tuple(sorted({origin["processor"] for origin in origins})),
+        spent={key: float(origin["seconds"]) for key, origin in origins.items()},
+        processors=tuple(sorted({origin["processor"] for origin in origins.values()})),
         dates=tuple(dict.fromkeys((*dates[:1], *dates[-1:]))),
         versions={library: ", ".join(sorted(found)) for library, found in sorted(versions.items())},
         hashes={part: record[part] for part in ("source", "code", "results") if part in record},
     )
+
+
+def _figures(executed: dict[str, Any]) -> tuple[ShownFigure, ...]:
+    found = []
+    for cell in executed["cells"]:
+        figure = cell["metadata"].get("mystnb", {}).get("figure", {})
+        if figure.get("name"):
+            shown = json.dumps([output.get("data") for output in cell.get("outputs", [])], sort_keys=True)
+            phrase = re.search(r"\*\*(.+?)\*\*", figure.get("caption", ""), re.DOTALL)
+            title = " ".join(phrase[1].split()).rstrip(".") if phrase else figure["name"]
+            found.append(ShownFigure(figure["name"], title, hashlib.sha256(shown.encode()).hexdigest()))
+    return tuple(found)
 
 
 def duration(seconds: float) -> str:
@@ -145,7 +190,7 @@ def account_table(rows: Sequence[Account]) -> InlineHTML:
     """
     body, lines = [], []
     for row in rows:
-        figures = f"figures: {', '.join(row.figures)}" if row.figures else "no figures"
+        figures = [_figure_line(row, figure) for figure in row.figures] or ["no figures"]
         seeds = ", ".join(f"{name} = {value}" for name, value in row.seeds.items()) or "no seeds of its own"
         if row.cells:
             cost = f"{row.published} of {row.cells} cells, {duration(row.seconds)} in sum"
@@ -156,15 +201,30 @@ def account_table(rows: Sequence[Account]) -> InlineHTML:
         hashes = [f"{part} {digest[:_SHOWN]}" for part, digest in row.hashes.items()]
         body.append(
             [
-                [row.title, row.state, figures],
+                [row.title, row.state, *figures],
                 [f"profile {row.profile}", seeds],
                 [cost, *where],
-                [", ".join(versions), *(f"<code>{html.escape(one)}</code>" for one in hashes)],
+                [", ".join(versions), *map(_code, hashes)],
             ]
         )
         lines.append(f"{row.name}: {row.state}; profile {row.profile}; {seeds}; {cost}; {'; '.join(hashes)}")
-    head = ["Notebook", "Made with", "Cost", "Versions and hashes"]
+        lines += [f"  {figure.label} {figure.digest[:_SHOWN]}" for figure in row.figures]
+    head = ["Notebook and its figures", "Made with", "Cost", "Versions and hashes"]
     return _table(head, body, "\n".join(lines))
+
+
+class _Markup(str):
+    """Text that is HTML already."""
+
+
+def _code(text: str) -> _Markup:
+    return _Markup(f"<code>{html.escape(text)}</code>")
+
+
+def _figure_line(row: Account, figure: ShownFigure) -> _Markup:
+    """A figure's title as a link to it, on a page beside this one, and the hash of what it shows."""
+    link = html.escape(f"{row.name}.html#{figure.label}")
+    return _Markup(f"<a href='{link}'>{html.escape(figure.title)}</a> {_code(figure.digest[:_SHOWN])}")
 
 
 def drills(project: Project) -> dict[str, Any] | None:
@@ -237,12 +297,12 @@ def _lines(rows: Sequence[Sequence[Sequence[str]]]) -> str:
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[Sequence[str]]], text: str) -> InlineHTML:
-    """A table whose cells have a first line and smaller ones below it; what is already ``<code>`` stays so."""
+    """A table whose cells have a first line and smaller ones below it."""
     if not rows:
         return InlineHTML("<p>Not run yet.</p>", text)
 
     def part(line: str, small: bool) -> str:
-        content = line if line.startswith("<code>") else html.escape(line)
+        content = line if isinstance(line, _Markup) else html.escape(line)
         return f"<div class='rbm-small'>{content}</div>" if small else content
 
     def cell(name: str, lines: Sequence[str]) -> str:

@@ -1,6 +1,8 @@
 """The account of the book says what the executed notebooks and the published results say of themselves."""
 
+import hashlib
 import json
+from dataclasses import astuple, replace
 
 import pytest
 
@@ -15,6 +17,7 @@ from rbmlib.publish.account import (
     duration,
     failed_drills,
     machine,
+    total,
 )
 from rbmlib.publish.freshness import make_record, published_cells
 from rbmlib.publish.notebook import parameters_of
@@ -36,7 +39,11 @@ def published(workshop):
     fill(cells, project.store(), workers=1, publish=True, progress=False)
     record = make_record(project, "counting", bind(parameters_of(project, "counting"), {}), "book")
     record["parameters"]["n_seeds"] = 4
-    figure = {"cell_type": "code", "metadata": {"mystnb": {"figure": {"name": "fig:bars"}}}}
+    figure = {
+        "cell_type": "code",
+        "metadata": {"mystnb": {"figure": {"name": "fig-bars", "caption": "**The <bars>.** All of\nthem."}}},
+        "outputs": [{"output_type": "execute_result", "execution_count": 3, "data": {"text/html": "<svg/>"}}],
+    }
     content = {"cells": [figure, {"cell_type": "markdown", "metadata": {}}], "metadata": {"rbmlib": record}}
     project.executed_path("counting").write_text(json.dumps(content))
     return project
@@ -51,10 +58,32 @@ def test_an_account_gathers_what_made_a_notebook(published) -> None:
     assert counting.processors == (origins[0]["processor"],)
     assert counting.dates == (origins[0]["date"],)
     assert counting.versions["numpy"] == origins[0]["versions"]["numpy"]
-    assert (counting.figures, counting.seeds, counting.profile) == (("fig:bars",), {"n_seeds": 4}, "book")
+    assert (counting.seeds, counting.profile) == ({"n_seeds": 4}, "book")
+    ((label, title, digest),) = map(astuple, counting.figures)
+    assert (label, title) == ("fig-bars", "The <bars>")
+    assert digest == hashlib.sha256(b'[{"text/html": "<svg/>"}]').hexdigest()
     assert set(counting.hashes) == {"source", "code", "results"}
     assert (summary.cells, summary.state) == (0, "missing: it was never executed")
     assert [each.name for each in accounts(published, without=["summary"])] == ["counting"]
+
+
+def test_every_figure_stands_in_the_table_with_what_made_it(published) -> None:
+    counting, summary = accounts(published)
+    shown, text = account_table([counting, summary]).html, account_table([counting, summary]).text
+    row = shown[shown.index("<tbody>") :].partition("</tr>")[0]
+    link = "<a href='counting.html#fig-bars'>The &lt;bars&gt;</a> <code>" + counting.figures[0].digest[:12]
+    origin = published.store().origin(next(iter(counting.spent)))
+    for part in (link, "profile book", "n_seeds = 4", "2 of 2 cells", f"numpy {origin['versions']['numpy']}"):
+        assert part in row
+    for part, digest in counting.hashes.items():
+        assert f"<code>{part} {digest[:12]}</code>" in row
+    assert f"  fig-bars {counting.figures[0].digest[:12]}" in text.splitlines()
+
+
+def test_results_that_notebooks_share_count_once(published) -> None:
+    counting, _ = accounts(published)
+    other = replace(counting, name="other", spent={**counting.spent, "k": 2.0})
+    assert total([counting, other]) == (3, pytest.approx(counting.seconds + 2.0))
 
 
 def test_the_account_does_not_depend_on_what_this_machine_has_computed(
