@@ -41,7 +41,7 @@ class Scan(NamedTuple):
     ----------
     shares : xarray.Dataset
         ``value``, ``low`` and ``high`` (reading, field): share of the weights removed at the onset of each
-        measure and at the crossings; 1.0 means never.
+        measure, and where the geometric means over seeds cross their levels; 1.0 means never.
     by_entropy, by_correlation : Estimate
         Rank correlation over the fields of the share at which the even part's KL doubles (without divergences:
         of the first reading) with the entanglement entropy and with the mean correlation of the exact state.
@@ -67,16 +67,17 @@ def crossing(curve: NDArray[np.float64], removed: NDArray[np.float64], level: fl
     return float(removed[stage - 1] + part * (removed[stage] - removed[stage - 1]))
 
 
-def doubled(kl: NDArray[np.float64], removed: NDArray[np.float64]) -> float:
-    """Share removed when the divergence (seed, stage) has doubled: geometric mean over seeds of the growth
-    over the same seed's dense value.
+def log_growth(errors: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Logarithm of the errors (..., stage) over their dense values."""
+    logs = np.log(errors)
+    return logs - logs[..., :1]
+
+
+def doubled(errors: NDArray[np.float64], removed: NDArray[np.float64]) -> float:
+    """Share removed when an error (seed, stage) has doubled: geometric mean over seeds of the growth over the
+    same seed's dense value.
     """
-    return crossing(np.exp(np.log(kl / kl[:, :1]).mean(axis=0)), removed, DOUBLING)
-
-
-def reached(infidelity: NDArray[np.float64], removed: NDArray[np.float64]) -> float:
-    """Share removed when the geometric mean over seeds of the infidelity (seed, stage) reaches the level."""
-    return crossing(np.exp(np.log(infidelity).mean(axis=0)), removed, INFIDELITY)
+    return crossing(np.exp(log_growth(errors).mean(axis=0)), removed, DOUBLING)
 
 
 def mean_correlation(results: xr.Dataset) -> NDArray[np.float64]:
@@ -92,7 +93,7 @@ def rank_correlation(first: NDArray[np.float64], second: NDArray[np.float64]) ->
     return float((ranks[0] * ranks[1]).sum() / norm) if norm else 0.0
 
 
-def removable(results: xr.Dataset) -> Scan:
+def removable(results: xr.Dataset, n_resamples: int = 2000) -> Scan:
     """Share of the weights that can be removed at each field, with bootstrap intervals over seeds.
 
     Parameters
@@ -100,6 +101,8 @@ def removable(results: xr.Dataset) -> Scan:
     results : xarray.Dataset
         What :func:`rbmlib.experiments.phase_scan.results` returned. Measures that it does not have (no
         divergences for chains too long to enumerate) are left out.
+    n_resamples : int
+        Resamples of the bootstrap.
 
     Returns
     -------
@@ -110,22 +113,24 @@ def removable(results: xr.Dataset) -> Scan:
     names = [*measured, *([DOUBLED, LEVEL, UNEVEN] if enumerated else [])]
     removed = results.removed.values
     values = results.pruning.sel(measure=measured).transpose("seed", "field", "stage", "measure").values
-    even = results.even.transpose("seed", "field", "stage", "even_measure").values
     # Resampled seeds repeat, which narrows their spread: the threshold's is that of all seeds.
     spread = values[:, :, 0].std(axis=0, ddof=1) if len(values) > 1 else np.zeros(values.shape[1::2])
-    everything = np.concatenate([values, even], axis=3) if enumerated else values
+    n_measures, everything = len(measured), values
+    if enumerated:
+        even = results.even.transpose("seed", "field", "stage", "even_measure").values
+        kl = values[..., measured.index("kl")]
+        curves = [log_growth(even[..., 0]), np.log(even[..., 1]), log_growth(kl)]
+        everything = np.concatenate([values, np.stack(curves, axis=-1)], axis=-1)
 
     def readings(drawn: NDArray[np.float64]) -> NDArray[np.float64]:
         found = []
+        means = np.exp(drawn[..., n_measures:].mean(axis=0))
         for field in range(drawn.shape[1]):
-            here = drawn[:, field]
-            row = list(onsets(here[..., : len(measured)], removed, dense_sd=spread[field]))
-            if enumerated:
-                row += [
-                    doubled(here[..., -2], removed),
-                    reached(here[..., -1], removed),
-                    doubled(here[..., measured.index("kl")], removed),
-                ]
+            row = list(onsets(drawn[:, field, :, :n_measures], removed, dense_sd=spread[field]))
+            levels = (DOUBLING, INFIDELITY, DOUBLING)
+            row += [
+                crossing(curve, removed, level) for curve, level in zip(means[field].T, levels, strict=False)
+            ]
             found.append(row)
         return np.array(found).T
 
@@ -138,7 +143,7 @@ def removable(results: xr.Dataset) -> Scan:
             found.ravel(), [rank_correlation(last, entropy), rank_correlation(last, correlation)]
         )
 
-    all_of_them = bootstrap_interval(everything, statistic, n_resamples=2000)
+    all_of_them = bootstrap_interval(everything, statistic, n_resamples=n_resamples)
     shape = (len(names), results.sizes["field"])
     shares = xr.Dataset(
         {
