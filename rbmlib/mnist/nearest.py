@@ -21,14 +21,14 @@ _FAR = np.float32(2**25)  # beyond every distance
 
 
 class Nearest(NamedTuple):
-    """The nearest neighbour of each row of a set.
+    """The two nearest neighbours of each row of a set.
 
     Attributes
     ----------
     distance : array of int64, (n,)
-        Number of differing pixels.
-    index : array of int64, (n,)
-        Row of the neighbour, the earliest of several at the same distance.
+        Number of pixels in which the nearest differs.
+    index : array of int64, (n, 2)
+        Rows of the nearest and the next, the earliest of several at the same distance.
     """
 
     distance: NDArray[np.int64]
@@ -36,14 +36,14 @@ class Nearest(NamedTuple):
 
 
 def nearest(images: NDArray[np.uint8], others: NDArray[np.uint8] | None = None) -> Nearest:
-    """Nearest neighbour of every image among others, or among its own set without itself; portable bits.
+    """Nearest neighbours of every image among others, or among its own set without itself; portable bits.
 
     Parameters
     ----------
     images : array of uint8, (n, n_pixels)
         Zeros and ones.
     others : array of uint8, (m, n_pixels), optional
-        Where to look; `images` itself, of which there must be two, if not given.
+        Where to look, at least two; `images` itself, at least three, if not given.
 
     Returns
     -------
@@ -53,7 +53,7 @@ def nearest(images: NDArray[np.uint8], others: NDArray[np.uint8] | None = None) 
     there = targets.astype(np.float32)
     ink_there = np.count_nonzero(targets, axis=1).astype(np.float32)
     distance = np.empty(len(images), np.int64)
-    index = np.empty(len(images), np.int64)
+    index = np.empty((len(images), 2), np.int64)
     for start in range(0, len(images), _BLOCK):
         here = images[start : start + _BLOCK]
         rows = np.arange(len(here))
@@ -63,6 +63,8 @@ def nearest(images: NDArray[np.uint8], others: NDArray[np.uint8] | None = None) 
         block += np.count_nonzero(here, axis=1).astype(np.float32)[:, None]
         if others is None:
             block[rows, start + rows] = _FAR
-        index[start + rows] = block.argmin(axis=1)
-        distance[start + rows] = block[rows, index[start + rows]]
+        index[start + rows, 0] = first = block.argmin(axis=1)
+        distance[start + rows] = block[rows, first]
+        block[rows, first] = _FAR
+        index[start + rows, 1] = block.argmin(axis=1)
     return Nearest(distance, index)
