@@ -19,6 +19,8 @@ from .tfim_pruning_rules import CRITICAL, percent
 
 CLAIMS = ("A3.resembles", "A3.training-set", "A3.single-peak")
 
+MINUS = "\u2212"
+
 _RULES = dict(
     zip(CLAIMS, (rules.resembles_rule, rules.training_set_rule, rules.single_peak_rule), strict=True)
 )
@@ -73,8 +75,8 @@ def numbers(results: xr.Dataset) -> dict[str, str]:
     found = {
         "exact-order": f"{np.abs(m) @ exact:.4f}",
         "data-order": f"{data_order.mean().item():.4f}",
-        "data-mean": f"{data_mean.mean().item():+.4f}",
-        "exact-peaks": f"{below:.3f} and {above:.3f}",
+        "data-mean": f"{data_mean.mean().item():+.4f}".replace("-", MINUS),
+        "exact-peaks": f"{MINUS}{-below:.3f} and {above:.3f}",
         "exact-at-zero": f"{exact[np.abs(m).argmin()]:.3f}",
         "exact-highest": f"{exact.max():.3f}",
         "dense-order": _with_range(order.isel(stage=0).values),

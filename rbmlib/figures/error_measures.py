@@ -58,7 +58,7 @@ def _scatter_panel(results: xr.Dataset, field: float) -> Figure:
     epochs = _epochs(results)
     training = results.training.sel(field=field).isel(epoch=epochs).dropna("seed", how="all")
     pruning = results.pruning.sel(field=field).dropna("seed", how="all")
-    alphas = np.linspace(0.25, 0.9, len(epochs))
+    alphas = np.linspace(0.45, 1.0, len(epochs))
     blues = [to_rgba(style.COLORS["blue"], alpha) for alpha in alphas]
     colors = _pruning_colors(pruning.sizes["stage"])
     with style.context():
@@ -69,7 +69,7 @@ def _scatter_panel(results: xr.Dataset, field: float) -> Figure:
                 error = _values(values.sel(measure=name), along)
                 for place, paint in enumerate(paints):
                     axes.plot(
-                        kl[:, place], error[:, place], "o", color=paint, markersize=2.2, markeredgewidth=0
+                        kl[:, place], error[:, place], "o", color=paint, markersize=2.4, markeredgewidth=0
                     )
             axes.set_xscale("log")
             axes.set_yscale("log")
@@ -164,7 +164,7 @@ def _rise_axes(axes: Axes, rise: xr.DataArray, name: str, equal: float) -> None:
         # A logarithmic axis has no place for a measure that fell.
         risen = (kl[:, stage] > 0) & (error[:, stage] > 0)
         axes.plot(
-            kl[risen, stage], error[risen, stage], "o", color=colors[stage], markersize=2.2, markeredgewidth=0
+            kl[risen, stage], error[risen, stage], "o", color=colors[stage], markersize=2.4, markeredgewidth=0
         )
     usable = (kl > 1) & (error > 0)
     if usable.any():
