@@ -11,6 +11,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import numpy as np
+import xarray as xr
+
+from rbmlib.clusters import clusters, standing_out
 from rbmlib.lab.claims import Verdict
 from rbmlib.lab.profiles import label, resolve
 
@@ -128,3 +132,89 @@ def verdicts(profile: str) -> list[Verdict]:
     """The verdicts on ``CLAIMS`` from the stored results of a profile."""
     parameters = resolve(PROFILES, profile)
     return settle(sparse_training.results(**parameters), parameters)
+
+
+_DASH = "\u2013"
+_PLACES = {1.0: "critical", 2.0: "paramagnet"}
+
+
+def numbers(study: Study) -> dict[str, str]:
+    """Numbers that the chapter's sentences quote, as text; a dash where a run does not have them."""
+    names = (
+        "final",
+        "differences",
+        "epochs",
+        "epochs-own",
+        "spread",
+        "placements",
+        "breaking",
+        "decayed",
+        "relocated",
+        "moved",
+    )
+    found = {f"sparse-{name}-{place}": _DASH for place in _PLACES.values() for name in names}
+    main = study.main
+    errors = rules.Errors(main.final)
+    for field, place in _PLACES.items():
+        if field not in main.field:
+            continue
+        mine = {"final": _levels(main.final, field, ("dense", "pruned", "ss", "os", "sc", "random"))}
+        mine["differences"] = _differences(errors, field, "pruned", ("ss", "os", "sc"))
+        for name, level in (("epochs", "dense"), ("epochs-own", "own")):
+            taken = rules.speeds(main.training, main.final, field)[level]
+            mine[name] = ", ".join(f"{values.mean():.0f} ({variant})" for variant, values in taken.items())
+        spread = rules.scatter(errors, field)
+        mine["spread"] = (
+            f"{100 * spread.value[1]:.0f} % over initial weights, {spread.value[0]:.1f} times as much as"
+        )
+        if study.checks is not None:
+            mine["decayed"] = _levels(study.checks.final, field, sparse_training.CHECKED)
+        if "relocated" in main.variant:
+            mine["placements"] = _differences(errors, field, "ss", sparse_training.PLACEMENTS)
+            (dense,) = errors.of(field, "kl", "dense")
+            curve = cluster_rules.breaking_curve(errors, field).mean(axis=0) / dense.mean()
+            mine["breaking"] = ", ".join(f"{value:.2f}" for value in curve)
+            mine["relocated"] = _differences(errors, field, "dense", ("relocated",))
+            mine["moved"] = _distances(main.weights.sel(field=field))
+        found |= {f"sparse-{name}-{place}": text for name, text in mine.items()}
+    alone = (main.components > 1).sum("seed").sum("field")
+    apart = {
+        str(name): int(alone.sel(variant=name)) for name in main.variant.values if alone.sel(variant=name) > 0
+    }
+    found["sparse-disconnected"] = ", ".join(f"{name} {number}" for name, number in apart.items()) or "none"
+    return found
+
+
+def _levels(final: xr.DataArray, field: float, variants: tuple[str, ...]) -> str:
+    """Mean final KL divergence of each variant."""
+    means = {
+        name: float(final.sel(variant=name, field=field, measure="kl").mean("seed")) for name in variants
+    }
+    return ", ".join(f"{mean:.2g} ({name})" for name, mean in means.items())
+
+
+def _differences(errors: rules.Errors, field: float, other: str, variants: tuple[str, ...]) -> str:
+    """Final KL divergence of variants minus another's, in units of the dense one."""
+    each = {name: errors.difference(field, "kl", name, other) for name in variants}
+    return ", ".join(
+        f"{one.value:+.2f} [{one.low:+.2f}, {one.high:+.2f}] ({name})" for name, one in each.items()
+    )
+
+
+def _distances(weights: xr.DataArray) -> str:
+    """How far the clusters of the machines without their first ones are from these, in sites: the median over
+    hidden units that have one cluster in both.
+    """
+    distances = []
+    pair = (
+        weights.sel(variant=["dense", "relocated"])
+        .dropna("seed")
+        .transpose("variant", "seed", "visible", "hidden")
+    )
+    for before, after in zip(*pair.values, strict=True):
+        for first, second in zip(
+            clusters(standing_out(before)), clusters(standing_out(after, after != 0)), strict=True
+        ):
+            if len(first) == len(second) == 1:
+                distances.append(abs(np.mean(first[0]) - np.mean(second[0])))
+    return f"{np.median(distances):.1f}" if distances else _DASH

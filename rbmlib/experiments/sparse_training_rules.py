@@ -238,9 +238,7 @@ def initial_conditions_rule(errors: Errors) -> Finding:
     """
     outcomes, found, texts = [], {}, []
     for field in FIELDS:
-        same, other, again = errors.of(field, "kl", "ss", "other weights", "repeat")
-        logs = np.log(np.stack([other / same, again / same], axis=1))
-        estimate = bootstrap_interval(logs, _spreads)
+        estimate = scatter(errors, field)
         ratio, spread = (
             Estimate(estimate.value[part], estimate.low[part], estimate.high[part]) for part in (0, 1)
         )
@@ -253,6 +251,12 @@ def initial_conditions_rule(errors: Errors) -> Finding:
         )
     _, least = extreme(found, largest=False)
     return Finding(least.value, least.interval, combine(outcomes), "; ".join(texts))
+
+
+def scatter(errors: Errors, field: float) -> Estimate:
+    """Ratio of the spread over initial weights to that over repetitions, and the former: arrays of two."""
+    same, other, again = errors.of(field, "kl", "ss", "other weights", "repeat")
+    return bootstrap_interval(np.log(np.stack([other / same, again / same], axis=1)), _spreads)
 
 
 def _spreads(logs: NDArray[np.float64]) -> NDArray[np.float64]:
