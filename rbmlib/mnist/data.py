@@ -95,9 +95,9 @@ def load(source: str, checksum: str | None = None) -> Images:
     Parameters
     ----------
     source : str
-        ``"mnist"`` (a pixel on above 127), or the path of a file that :meth:`Images.save` wrote.
+        ``"mnist"`` (a pixel on above 127), or the path of a file that :meth:`rbmlib.mnist.images.Images.save` wrote.
     checksum : str, optional
-        What they must be: their :attr:`Images.checksum`, such as :data:`MNIST_CHECKSUM`.
+        What they must be: their :attr:`rbmlib.mnist.images.Images.checksum`, such as :data:`MNIST_CHECKSUM`.
 
     Returns
     -------

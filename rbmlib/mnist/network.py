@@ -89,7 +89,7 @@ def train(
     dict of str to array of float32
         The parameters by name.
     """
-    import torch
+    torch = _torch()
     from torch.nn import functional
 
     rng = np.random.default_rng(seed)
@@ -126,8 +126,7 @@ def outputs(
     """The network's probability that each image is a digit, (n,), and of its being each class if it is one,
     (n, n_classes).
     """
-    import torch
-
+    torch = _torch()
     with _reproducible(), torch.no_grad():
         network = _network(shape, n_classes)
         network.load_state_dict({name: torch.from_numpy(value.copy()) for name, value in parameters.items()})
@@ -154,6 +153,16 @@ def parameter_shapes(shape: tuple[int, int], n_classes: int) -> dict[str, tuple[
         "kind.weight": (n_classes, WIDTH),
         "kind.bias": (n_classes,),
     }
+
+
+def _torch() -> Any:
+    try:
+        import torch
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError(
+            "the judge needs the package torch: pip install 'rbmlib[torch]'", name="torch"
+        ) from error
+    return torch
 
 
 def _network(shape: tuple[int, int], n_classes: int) -> torch.nn.ModuleDict:

@@ -1,6 +1,7 @@
 """The judge: what it learns, what it remembers, what it refuses; negatives with and without machines."""
 
 import re
+import sys
 
 import numpy as np
 import pytest
@@ -90,6 +91,15 @@ def test_a_judge_trained_for_another_size_says_so(judge):
         judge.judge(np.full((3, 144), 2))
     with pytest.raises(ValueError, match="images must hold at least one image; it is empty"):
         judge.judge(np.zeros((0, 144)))
+
+
+def test_without_torch_one_sentence_says_what_to_install(images, judge, monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch", None)
+    sentence = r"^the judge needs the package torch: pip install 'rbmlib\[torch\]'$"
+    with pytest.raises(ModuleNotFoundError, match=sentence):
+        judge.judge(images.test)
+    with pytest.raises(ModuleNotFoundError, match=sentence):
+        train_judge(images.train, images.train_labels, [images.test], shape=SHAPE, seed=0)
 
 
 def test_what_is_no_judge_is_not_taken_for_one(judge):
