@@ -1,6 +1,9 @@
 """Measures of samples against slow and obvious counterparts, their floors and their error bars."""
 
 import math
+import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -214,3 +217,36 @@ def test_floors_of_the_classes_are_the_means_over_finite_samples():
     assert abs(values[:, 0].mean() - expected_imbalance(400, q)) < 5 * error[0]
     assert abs(values[:, 1].mean() - expected_entropy(400, q)) < 5 * error[1] + 1e-4  # the next order
     assert expected_imbalance(1000, np.ones(10)) == pytest.approx(0.09 / 1000)
+
+
+# --- portable bits ---
+
+_ALL_MEASURES = """
+import numpy as np
+from rbmlib.mnist.appearance import appearance
+from rbmlib.mnist.quality import adversarial_accuracy, second_moment_error
+
+kinds = np.random.default_rng(0).integers(0, 2, (4, 144))
+flips = np.random.default_rng(1).random((600, 144)) < 0.15
+images = (kinds[np.arange(600) % 4] ^ flips).astype(np.uint8)
+t, s = images[:300], images[300:]
+measured = [x for pair in adversarial_accuracy(t, s) for x in pair]
+measured += [second_moment_error(t, images), *appearance(t, (12, 12))]
+print(",".join(float(x).hex() for x in measured))
+"""
+
+
+def test_measures_have_the_same_bits_with_other_instructions_and_threads():
+    plain = {"OPENBLAS_CORETYPE": "Nehalem", "NPY_DISABLE_CPU_FEATURES": "X86_V3 X86_V4 AVX512_ICL"}
+    found = {
+        subprocess.run(
+            [sys.executable, "-W", "ignore", "-c", _ALL_MEASURES],
+            env=os.environ | changes,
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for changes in ({}, {**plain, "OPENBLAS_NUM_THREADS": "1"}, {"OPENBLAS_NUM_THREADS": "2"})
+    }
+    assert len(found) == 1
+    assert len(found.pop().split(",")) == 13
