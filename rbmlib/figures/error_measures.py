@@ -178,8 +178,9 @@ def _rise_axes(axes: Axes, rise: xr.DataArray, name: str, equal: float) -> None:
             linewidth=1.2,
             label="slope of equal sensitivity",
         )
-    axes.set_xscale("log")
-    axes.set_yscale("log")
+    if (kl > 0).any() and (error[kl > 0] > 0).any():
+        axes.set_xscale("log")
+        axes.set_yscale("log")
     axes.set_ylabel(f"rise of {LABELS[name]}")
 
 

@@ -73,11 +73,12 @@ def counting_ratio(totals: ArrayLike) -> OccurrenceRatio:
 @lru_cache(maxsize=65536)
 def _ratio_moments(total: int) -> tuple[float, float]:
     """First and second moment of a / (total - a), a binomial with probability 1/2 and neither 0 nor total."""
-    centre = total // 2
-    # Ten standard deviations to either side; weights relative to the centre's, from one to the next.
-    last = min(total - 1, centre + 5 * isqrt(total) + 5)
+    # From the middle up, each number with its mirror image; weights relative to the middle's.
+    first_above = total - total // 2
+    # Ten standard deviations from the middle.
+    last = min(total - 1, first_above + 5 * isqrt(total) + 5)
     weight, norm, first, second = 1.0, 0.0, 0.0, 0.0
-    for a in range(centre, last + 1):
+    for a in range(first_above, last + 1):
         ratio = a / (total - a)
         for one in {a: ratio, total - a: 1.0 / ratio}.values():
             norm += weight
