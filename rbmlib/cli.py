@@ -181,11 +181,12 @@ def run(
       rbmlib run tfim_pruning --profile quick -p n_seeds 3 -p fields "[0.5, 1, 2]"
       rbmlib run tfim_pruning -f mine.yaml --out mine --workers 4
     """  # noqa: D301
+    from rbmlib.publish.parameters import read_parameters
     from rbmlib.publish.run import run as run_notebook
     from rbmlib.publish.run import settle
 
     project = _project(ctx)
-    request = settle(project, name, _read_parameters(file), dict(given), profile=profile)
+    request = settle(project, name, read_parameters(file) if file else {}, dict(given), profile=profile)
     folder = out or Path("rbmlib-output", name)
     notebook, page = run_notebook(
         project, request, folder, workers=workers, scheduler=scheduler, progress=True, report=_say
@@ -329,17 +330,12 @@ def status(ctx: click.Context, as_json: bool, strict: bool, prune: bool) -> None
 
     project = _project(ctx)
     notebooks, found = notebooks_status(project), audit.audit(project)
-    if as_json:
-        click.echo(json.dumps(audit.as_json(notebooks, found), indent=2))
-    else:
-        for line in audit.as_text(notebooks, found):
-            click.echo(line)
+    as_text = "\n".join(audit.as_text(notebooks, found))
+    click.echo(json.dumps(audit.as_json(notebooks, found), indent=2) if as_json else as_text)
     if prune:
         for path in audit.prune(project, found.superseded):
             click.echo(f"deleted {path.relative_to(project.root)}", err=as_json)
-    behind = [one for one in notebooks if one.state != "fresh"] or [
-        one for one in found.results if one.reasons
-    ]
+    behind = any(one.state != "fresh" for one in notebooks) or any(one.reasons for one in found.results)
     if strict and (behind or found.damaged):
         ctx.exit(1)
 
@@ -366,27 +362,6 @@ def restamp(ctx: click.Context, name: str, profile: str, cells: int, workers: in
     project = _project(ctx)
     request = settle(project, name, profile=profile)
     click.echo(str(carry_over(request.cells, project.store(), n_cells=cells, workers=workers)))
-
-
-def _read_parameters(file: Path | None) -> dict[str, object]:
-    """Parameters from a YAML file."""
-    if file is None:
-        return {}
-    import yaml
-
-    from rbmlib.publish.errors import BadParameter
-
-    try:
-        content = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise BadParameter(f"{file} is not YAML: {' '.join(str(error).split())}") from None
-    if content is None:
-        return {}
-    if not isinstance(content, dict):
-        raise BadParameter(
-            f"{file} must hold parameters as `name: value` lines, got {type(content).__name__}"
-        )
-    return {str(key): value for key, value in content.items()}
 
 
 def _plain(value: Any) -> Any:

@@ -82,7 +82,9 @@ def _variable_digest(name: str, is_coordinate: bool, variable: xr.Variable) -> s
     array = _array(name, variable.values)
     head = [name, is_coordinate, list(variable.dims), array.dtype.str, list(array.shape)]
     total = hashlib.sha256(canonical_json(head).encode())
-    total.update(array.tobytes() if array.ndim == 0 or array.size == 0 else memoryview(array).cast("B"))
+    # A view saves the copy; there is none of a scalar or of nothing.
+    plain = array.ndim == 0 or array.size == 0
+    total.update(array.tobytes() if plain else memoryview(array).cast("B"))  # type: ignore[arg-type]
     return total.hexdigest()
 
 

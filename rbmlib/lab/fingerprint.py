@@ -56,6 +56,11 @@ class _Closure:
             self._modules[name] = self._read(name)
         return self._modules[name]
 
+    def _present(self, name: str) -> ModuleSource:
+        module = self.module(name)
+        assert module is not None, f"{name} was reached"
+        return module
+
     def _read(self, name: str) -> ModuleSource | None:
         root, *rest = name.split(".")
         if root not in self._roots:
@@ -81,7 +86,7 @@ class _Closure:
             at = self._at
             while at is not None:
                 name, index = at
-                trail.append(f"{name}.{self.module(name).statements[index].name or '(top level)'}")
+                trail.append(f"{name}.{self._present(name).statements[index].name or '(top level)'}")
                 at = self._parent[at]
             raise FingerprintError(
                 f"{' -> '.join(trail[::-1])} reaches {module}; "
@@ -184,18 +189,20 @@ class _Closure:
         """Hash of all that was reached."""
         total = hashlib.sha256()
         for name in sorted(self.reached):
-            statements = self.module(name).statements
+            statements = self._present(name).statements
             indices = sorted(self.reached[name])
             once = {i for i in indices if statements[i].name and self._defined_once(name, i)}
             # The order of definitions says nothing; that of other statements can.
-            ordered = sorted(once, key=lambda i: statements[i].name) + [i for i in indices if i not in once]
+            ordered = sorted(once, key=lambda i: statements[i].name or "") + [
+                i for i in indices if i not in once
+            ]
             for text in (name, *(statements[i].text for i in ordered)):
                 total.update(text.encode() + b"\0")
         return total.hexdigest()
 
     def _defined_once(self, name: str, index: int) -> bool:
-        module = self.module(name)
-        return module.bindings[module.statements[index].name] == [index]
+        module = self._present(name)
+        return module.bindings[module.statements[index].name or ""] == [index]
 
 
 def source_fingerprint(

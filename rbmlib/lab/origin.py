@@ -59,7 +59,10 @@ def environment() -> dict[str, Any]:
     versions = {"python": platform.python_version()}
     for module, distribution in _LIBRARIES.items():
         if module in sys.modules:
-            versions[module] = _version(distribution)
+            try:
+                versions[module] = _version(distribution)
+            except metadata.PackageNotFoundError:  # on the path without having been installed
+                versions[module] = str(getattr(sys.modules[module], "__version__", "unknown"))
     numba = sys.modules.get("numba")
     # The configured number: asking for the active one would start numba's threads.
     threads = numba.config.NUMBA_NUM_THREADS if numba else os.environ.get("OMP_NUM_THREADS", os.cpu_count())

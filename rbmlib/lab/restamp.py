@@ -66,13 +66,13 @@ def _identity(name: str, parameters: Any, needs: Any) -> str:
 def _standings(cells: Iterable[Cell], store: Store) -> tuple[dict[Cell, _Standing], int]:
     """Find every cell's result, under its own key or that of other code; inputs before what needs them."""
     old: dict[str, Entry] = {}
-    for entry in store.entries():
-        origin = entry.origin
+    for stored in store.entries():
+        origin = stored.origin
         if {"compute", "parameters", "needs", "code"} <= set(origin):
             identity = _identity(origin["compute"], origin["parameters"], origin["needs"])
             known = old.get(identity)
             if known is None or known.origin.get("date", "") < origin.get("date", ""):
-                old[identity] = entry
+                old[identity] = stored
     standings: dict[Cell, _Standing] = {}
     missing: set[Cell] = set()
     for cell in (each for wanted in cells for each in wanted.with_needs()):
@@ -115,9 +115,11 @@ def _compute_again(
                 )
             inputs[name] = store.load(held)
         cell = standing.cell
-        task = (cell.compute, cell.parameters, inputs, code_fingerprint(cell.compute))
-        tasks.append(task if executor is None else executor.submit(compute_cell, *task))
-    return [compute_cell(*task) if executor is None else task.result() for task in tasks]
+        tasks.append((cell.compute, cell.parameters, inputs, code_fingerprint(cell.compute)))
+    if executor is None:
+        return [compute_cell(*task) for task in tasks]
+    running = [executor.submit(compute_cell, *task) for task in tasks]
+    return [future.result() for future in running]
 
 
 def restamp(
@@ -173,6 +175,7 @@ def restamp(
     _compare(chosen, outcomes)
     checked = Counter(standing.cell.name for standing in chosen)
     for standing in stale:
+        assert standing.entry is not None
         origin = dict(standing.entry.origin)
         code = code_fingerprint(standing.cell.compute)
         step = {"from": origin["code"], "to": code, "checked": checked[standing.cell.name]}

@@ -27,10 +27,11 @@ from rbmlib.lab.errors import (
     LabError,
     ResultNotFound,
 )
+from rbmlib.lab.files import write_whole
 from rbmlib.lab.fingerprint import code_fingerprint
 from rbmlib.lab.origin import origin_of
 from rbmlib.lab.progress import Reporter
-from rbmlib.lab.store import Store, write_whole
+from rbmlib.lab.store import Store
 from rbmlib.lab.worker import Outcome, compute_cell, process_pool
 
 _RECHECK = 0.2  # seconds between looks at cells that another sweep is computing
@@ -274,12 +275,8 @@ class Scheduler:
         code = code_fingerprint(node.cell.compute)
         try:
             future = executor.submit(compute_cell, node.cell.compute, node.cell.parameters, inputs, code)
-        except ClusterError as error:
-            self._unlock(node)
-            self._end = error
-            return
         except BrokenExecutor as error:
-            self._broke([node], error, own)
+            self._lost(node, error, own)
             return
         except BaseException:
             self._unlock(node)
@@ -316,12 +313,8 @@ class Scheduler:
             return
         try:
             outcome: Outcome = future.result()
-        except ClusterError as error:
-            self._unlock(node)
-            self._end = error
-            return
         except BrokenExecutor as error:
-            self._broke([node], error, own)
+            self._lost(node, error, own)
             return
         except Exception as error:  # noqa: BLE001 - an executor may lose a task in its own way
             reason = f"{type(error).__name__}: {error}"
@@ -349,10 +342,14 @@ class Scheduler:
         self.computed.add(node)
         self._stored(node)
 
-    def _broke(self, nodes: list[Node], error: BrokenExecutor, own: bool) -> None:
-        """Deal with an executor that has died: ours is made anew, another's cannot be."""
-        alone = own and len(nodes) == 1 and nodes[0].suspect and not self._running
-        nodes = [*nodes, *self._running.values()]
+    def _lost(self, node: Node, error: BrokenExecutor, own: bool) -> None:
+        """Deal with an executor that has died under a cell: ours is made anew, another's cannot be."""
+        if isinstance(error, ClusterError):
+            self._unlock(node)
+            self._end = error
+            return
+        alone = own and node.suspect and not self._running
+        nodes = [node, *self._running.values()]
         self._running.clear()
         for node in nodes:
             self._unlock(node)
@@ -365,7 +362,7 @@ class Scheduler:
             return
         if alone:
             reason = "the worker process died (killed, out of memory, or a crash in compiled code)"
-            self._fail(nodes[0], reason, reason)
+            self._fail(node, reason, reason)
         else:
             for node in reversed(nodes):
                 node.suspect = True

@@ -8,7 +8,6 @@ has such variables is split in two files, and :meth:`Store.load` gives both part
 from __future__ import annotations
 
 import contextlib
-import errno
 import hashlib
 import os
 import secrets
@@ -18,7 +17,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import platformdirs
 import xarray as xr
 
 from rbmlib.lab import container
@@ -30,6 +28,7 @@ from rbmlib.lab.errors import (
     StoreNotReadable,
     StoreNotWritable,
 )
+from rbmlib.lab.files import cache_root, write_whole
 from rbmlib.lab.fingerprint import code_fingerprint
 
 _STEM = 16  # hexadecimal digits of the key in a file's name; the file itself holds the whole key
@@ -68,11 +67,6 @@ def _entry(meta: Mapping[str, Any], path: Path, published: bool) -> Entry:
     return Entry(meta["key"], path, published, meta["digest"], dict(meta["origin"]), dict(meta["digests"]))
 
 
-def cache_root() -> Path:
-    """Return the folder of the local cache: ``RBMLIB_CACHE``, or the user's cache folder."""
-    return Path(os.environ.get("RBMLIB_CACHE") or platformdirs.user_cache_dir("rbmlib"))
-
-
 def result_key(name: str, parameters: Mapping[str, Any], code: str, needs: Mapping[str, str]) -> str:
     """Hash everything that determines a result.
 
@@ -96,35 +90,6 @@ def result_key(name: str, parameters: Mapping[str, Any], code: str, needs: Mappi
         {"compute": name, "parameters": dict(parameters), "code": code, "needs": dict(needs)}
     )
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-def write_whole(path: Path, content: bytes) -> None:
-    """Write a file so that it is there as a whole or not at all.
-
-    Raises
-    ------
-    StoreNotWritable
-        If the folder cannot be written or the disk is full; nothing is left behind.
-    """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with temporary.open("xb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(temporary, path)
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
-    except OSError as error:
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-        advice = "free some space" if full else "make the folder writable"
-        raise StoreNotWritable(
-            f"cannot write {path}: {error.strerror or error}; {advice}, or set RBMLIB_CACHE "
-            "to another folder (what is finished stays)"
-        ) from error
 
 
 class Store:

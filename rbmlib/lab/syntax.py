@@ -39,7 +39,7 @@ class _Normalise(ast.NodeTransformer):
     def __init__(self) -> None:
         self._in_class = False
 
-    def _function(self, node: ast.AST) -> ast.AST:
+    def _function(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> ast.AST:
         outer, self._in_class = self._in_class, False
         self.generic_visit(node)
         self._in_class = outer
@@ -171,7 +171,7 @@ class _References(ast.NodeVisitor):
             self.visit(node)
         self._scopes.pop()
 
-    def _function(self, node: ast.AST) -> None:
+    def _function(self, node: ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda) -> None:
         for outside in (*getattr(node, "decorator_list", ()), *node.args.defaults, *node.args.kw_defaults):
             if outside is not None:
                 self.visit(outside)
@@ -183,7 +183,7 @@ class _References(ast.NodeVisitor):
 
     visit_FunctionDef = visit_AsyncFunctionDef = visit_Lambda = _function
 
-    def _comprehension(self, node: ast.AST) -> None:
+    def _comprehension(self, node: ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp) -> None:
         self.visit(node.generators[0].iter)
         names = {n.id for g in node.generators for n in ast.walk(g.target) if isinstance(n, ast.Name)}
         inner: list[ast.AST] = [g.iter for g in node.generators[1:]]
@@ -258,10 +258,10 @@ class ModuleSource:
         index = len(self.statements)
         references = _References(self.package)
         references.visit(node)
-        definition = isinstance(node, (*_FUNCTIONS, ast.ClassDef))
+        definition = node if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) else None
         self.statements.append(
             Statement(
-                name=node.name if definition else None,
+                name=definition.name if definition else None,
                 text=canonical(node),
                 chains=frozenset(references.chains),
                 imports=tuple(references.imports),
@@ -270,14 +270,14 @@ class ModuleSource:
         for name in _bound_names([node]):
             self.bindings.setdefault(name, []).append(index)
         if definition:
-            self._attach(node, index)
+            self._attach(definition, index)
         elif not _only_binds(node):
             self.acting.append(index)
             for inner in ast.walk(node):
                 if isinstance(inner, (ast.Import, ast.ImportFrom)):
                     self._add_import(inner)
 
-    def _attach(self, node: ast.AST, index: int) -> None:
+    def _attach(self, node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef, index: int) -> None:
         """Tie a definition to another that its decorator acts on (``@f.register``, ``@overload(f)``)."""
         for decorator in node.decorator_list:
             call = decorator.func if isinstance(decorator, ast.Call) else decorator

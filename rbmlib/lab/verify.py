@@ -310,8 +310,8 @@ class _Inputs:
     def _input(self, name: str, digest: str) -> xr.Dataset:
         if self._entries is None:
             self._entries = {}
-            for entry in self._store.entries():
-                self._entries.setdefault(entry.digest, entry)
+            for stored_entry in self._store.entries():
+                self._entries.setdefault(stored_entry.digest, stored_entry)
         if digest in self._made:
             return self._made[digest]
         entry = self._entries.get(digest)

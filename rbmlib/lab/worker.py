@@ -20,7 +20,7 @@ from typing import Any
 import xarray as xr
 from filelock import FileLock, Timeout
 
-from rbmlib.lab.errors import CodeChanged
+from rbmlib.lab.errors import CodeChanged, StoreNotWritable
 from rbmlib.lab.fingerprint import code_fingerprint
 from rbmlib.lab.origin import environment
 
@@ -103,9 +103,10 @@ def _environment(values: Mapping[str, str]) -> Iterator[None]:
 class _WorkerProcess(SpawnProcess):
     """A process started with a worker's environment: libraries read theirs when they are imported."""
 
+    _compiler_cache: Mapping[str, str] = {}
+
     def start(self) -> None:
-        with _environment({**dict.fromkeys(THREADS, "1"), **getattr(self, "_compiler_cache", {})}):
-            self.__dict__.pop("_compiler_cache", None)
+        with _environment({**dict.fromkeys(THREADS, "1"), **self._compiler_cache}):
             super().start()
 
 
@@ -120,23 +121,29 @@ class _WorkerContext(SpawnContext):
         super().__init__()
         self._cache, self._held = cache, held
 
-    def Process(self, *args: Any, **kwargs: Any) -> _WorkerProcess:
+    def Process(self, *args: Any, **kwargs: Any) -> _WorkerProcess:  # type: ignore[override]
         process = _WorkerProcess(*args, **kwargs)
         process._compiler_cache = {"NUMBA_CACHE_DIR": str(self._free_folder())}
         return process
 
     def _free_folder(self) -> Path:
-        self._cache.mkdir(parents=True, exist_ok=True)
         number = 0
-        while True:
-            lock = FileLock(self._cache / f"worker-{number}.lock")
-            try:
-                lock.acquire(timeout=0)
-            except Timeout:
-                number += 1
-                continue
-            self._held.callback(lock.release)
-            return self._cache / f"worker-{number}"
+        try:
+            self._cache.mkdir(parents=True, exist_ok=True)
+            while True:
+                lock = FileLock(self._cache / f"worker-{number}.lock")
+                try:
+                    lock.acquire(timeout=0)
+                except Timeout:
+                    number += 1
+                    continue
+                self._held.callback(lock.release)
+                return self._cache / f"worker-{number}"
+        except OSError as error:
+            raise StoreNotWritable(
+                f"cannot write {self._cache}, where compiled code is kept: {error.strerror or error}; make the folder "
+                "writable, or set RBMLIB_CACHE to another folder"
+            ) from error
 
 
 def _end_with_parent() -> None:

@@ -190,7 +190,7 @@ def account_table(rows: Sequence[Account]) -> InlineHTML:
     """
     body, lines = [], []
     for row in rows:
-        figures = [_figure_line(row, figure) for figure in row.figures] or ["no figures"]
+        figures: list[str] = [_figure_line(row, figure) for figure in row.figures] or ["no figures"]
         seeds = ", ".join(f"{name} = {value}" for name, value in row.seeds.items()) or "no seeds of its own"
         if row.cells:
             cost = f"{row.published} of {row.cells} cells, {duration(row.seconds)} in sum"

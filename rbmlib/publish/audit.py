@@ -152,7 +152,8 @@ def as_json(notebooks: Sequence[NotebookStatus], found: Audit) -> dict[str, Any]
 
 def as_text(notebooks: Sequence[NotebookStatus], found: Audit) -> Iterator[str]:
     """What `rbmlib status` prints, line by line."""
-    width = max((len(one.name) for one in [*notebooks, *found.results]), default=0)
+    names = [*(one.name for one in notebooks), *(one.name for one in found.results)]
+    width = max(map(len, names), default=0)
     yield "Notebooks"
     for notebook in notebooks:
         yield f"  {notebook.name:{width}}  {notebook.state}{f': {notebook.reason}' if notebook.reason else ''}"

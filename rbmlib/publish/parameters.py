@@ -17,6 +17,7 @@ import math
 import tokenize
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from rbmlib.publish.errors import BadNotebook, BadParameter, UnknownName
 
@@ -219,3 +220,26 @@ def bind(parameters: Mapping[str, Parameter], *given: Mapping[str, object]) -> d
 def without_label(values: Mapping[str, Value]) -> dict[str, Value]:
     """The values that an experiment gets: all but the profile's label."""
     return {name: value for name, value in values.items() if name != LABEL}
+
+
+def read_parameters(path: Path) -> dict[str, object]:
+    """Parameters from a YAML file, one ``name: value`` a line.
+
+    Raises
+    ------
+    BadParameter
+        If it is not such a file.
+    """
+    import yaml
+
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise BadParameter(f"{path} is not YAML: {' '.join(str(error).split())}") from None
+    if content is None:
+        return {}
+    if not isinstance(content, dict):
+        raise BadParameter(
+            f"{path} must hold parameters as `name: value` lines, got {type(content).__name__}"
+        )
+    return {str(key): value for key, value in content.items()}

@@ -91,7 +91,8 @@ class Project:
 
     def store(self) -> Store:
         """The result store of this clone: its published results over the user's cache."""
-        from rbmlib.lab.store import Store, cache_root
+        from rbmlib.lab.files import cache_root
+        from rbmlib.lab.store import Store
 
         return Store(self.results, cache_root())
 

@@ -18,7 +18,9 @@ import pytest
 from click.testing import CliRunner
 
 from rbmlib.cli import cli
+from rbmlib.experiments import tfim_pruning
 from rbmlib.lab import cluster as cluster_module
+from rbmlib.lab import container
 from rbmlib.lab.cell import Cell
 from rbmlib.lab.cluster import cluster
 from rbmlib.lab.errors import (
@@ -30,6 +32,7 @@ from rbmlib.lab.errors import (
     UnfitWorker,
     WorkersDied,
 )
+from rbmlib.lab.profiles import resolve
 from rbmlib.lab.store import Store
 from rbmlib.lab.sweep import sweep
 from rbmlib.publish.project import Project
@@ -167,6 +170,39 @@ def test_results_equal_the_local_ones_bit_for_bit_and_workers_write_nothing(stud
         assert compiled.endswith("numba")
     left = [path for path in dask.elsewhere.rglob("*") if path.is_file() and path.suffix != ".pyc"]
     assert not left
+
+
+@pytest.mark.stress
+def test_machines_trained_and_pruned_on_a_cluster_have_the_bits_of_those_trained_here(
+    clone, pytestconfig, tmp_path
+):
+    # What the workers compile is taken from where the tests keep it, a copy for each.
+    compiled = pytestconfig.cache.mkdir("kernels") / "host"
+    compiled.mkdir(exist_ok=True)
+    environment = clone.environment(RBMLIB_CACHE="/dev/null/cache", OMP_NUM_THREADS="1", PYTHONPATH="")
+    made, here = Dask(tmp_path / "dask", environment), Store(None, tmp_path / "here")
+    wanted = tfim_pruning.cells(**resolve(tfim_pruning.PROFILES, "quick", {"n_seeds": 1}))
+    assert {cell.name.rpartition(".")[2] for cell in wanted} == {"prune_trained", "prune_fitted"}
+    try:
+        for name in ("first", "second"):
+            shutil.copytree(compiled, tmp_path / name)
+            made.worker(NUMBA_CACHE_DIR=str(tmp_path / name))
+        there = Store(None, tmp_path / "there")
+        with cluster(made.address) as executor:
+            wait_until(lambda: executor.n_workers == 2, "no two workers")
+            results = sweep(wanted, there, executor=executor, progress=False)
+    finally:
+        made.close()
+    shutil.copytree(compiled, here.cache / "numba" / "worker-0")
+    shutil.copytree(compiled, here.cache / "numba" / "worker-1")
+    expected = sweep(wanted, here, workers=2, progress=False)
+    for cell, one, other in zip(wanted, results, expected, strict=True):
+        digests = container.variable_digests(one)
+        assert digests == container.variable_digests(other), cell
+        assert there.key(cell) == here.key(cell)
+        assert there.digest(there.key(cell)) == here.digest(here.key(cell))
+    assert len({there.digest(there.key(cell)) for cell in wanted}) == len(wanted)
+    assert there.origin(there.key(wanted[0]))["versions"] == here.origin(here.key(wanted[0]))["versions"]
 
 
 def test_a_failing_cell_is_reported_the_others_go_on_and_only_it_is_tried_again(study, dask, clone, tmp_path):

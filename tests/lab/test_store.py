@@ -9,14 +9,17 @@ import json
 import os
 import pickle
 import socket
+import sys
 import threading
 import zipfile
+from types import ModuleType
 
 import numpy as np
 import pytest
 import xarray as xr
 
 from rbmlib.lab import container
+from rbmlib.lab import origin as origin_module
 from rbmlib.lab import store as store_module
 from rbmlib.lab.cell import Cell
 from rbmlib.lab.errors import (
@@ -365,6 +368,15 @@ def test_an_origin_names_no_host_user_or_path(cells):
     text = json.dumps(origin | {"compute": "", "processor": ""})
     for name in (socket.gethostname(), f'"{getpass.getuser()}"', os.getcwd(), os.path.expanduser("~") + "/"):
         assert name not in text
+
+
+@pytest.mark.parametrize(("content", "version"), [({"__version__": "2.1"}, "2.1"), ({}, "unknown")])
+def test_a_library_that_was_never_installed_is_recorded_by_what_it_says(monkeypatch, content, version):
+    module = ModuleType("torch")
+    module.__dict__.update(content)
+    monkeypatch.setitem(sys.modules, "torch", module)
+    monkeypatch.setitem(origin_module._LIBRARIES, "torch", "no-such-distribution")
+    assert environment()["versions"]["torch"] == version
 
 
 def test_cells_refuse_what_a_key_cannot_hold(cells):

@@ -11,6 +11,7 @@ import xarray as xr
 
 from rbmlib.lab import container, origin
 from rbmlib.lab.cell import Cell
+from rbmlib.lab.errors import StoreNotWritable
 from rbmlib.lab.standing import version_differences
 from rbmlib.lab.store import Store, result_key
 from rbmlib.lab.sweep import fill
@@ -232,7 +233,7 @@ def test_a_library_that_only_the_worker_imports_is_recorded_and_another_version_
     assert [each["torch"] for each in versions] == ["9.8", "9.8"]
     about.write_text(about.read_text().replace("9.8", "9.9"))
     found = verify(store, **OPTIONS)
-    monkeypatch.delitem(sys.modules, "torch")
+    del sys.modules["torch"]
     origin._version.cache_clear()
     assert [(check.verdict, check.versions) for check in found.checks] == [
         ("equal bits", ("torch 9.8, here 9.9",))
@@ -249,6 +250,15 @@ def test_a_result_that_can_no_longer_be_computed_is_a_failure(store, cells):
     store.save(key, xr.Dataset({"a": 1}), origin, published=True)
     (check,) = failures(store)
     assert "could not be recomputed" in check.detail
+
+
+def test_a_cache_that_cannot_be_written_is_told_in_one_sentence(published, tmp_path):
+    (tmp_path / "file").write_text("")
+    elsewhere = Store(published.published, tmp_path / "file" / "cache")
+    with pytest.raises(
+        StoreNotWritable, match="where compiled code is kept: Not a directory; make the folder"
+    ):
+        verify(elsewhere, **(OPTIONS | {"workers": 2}))
 
 
 @pytest.mark.parametrize("n_cells", [0, -1, True])
