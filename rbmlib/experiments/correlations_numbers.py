@@ -12,7 +12,7 @@ from rbmlib.lab.claims import mean_interval
 
 from . import correlations_rules as rules
 from .correlations import Study, is_enumerated
-from .tfim_pruning_rules import CRITICAL
+from .tfim_pruning_rules import CRITICAL, percent
 
 DASH = "\u2013"
 FOLLOWED = {"order_error": "order parameter", "energy_error": "energy", "correlation_mse_exact": "C_MSE"}
@@ -81,7 +81,7 @@ def numbers(study: Study, machines: Derived, parameters: Mapping[str, Any]) -> d
         "exact-preference": by_length(fitted, lambda _, one: f"{float(one.exact_preference):.2f}"),
         "dense-preference": preferred(0),
         "last-preference": preferred(-1),
-        "turns": by_length(fitted, lambda _, one: _share(_turn(one))),
+        "turns": by_length(fitted, lambda _, one: percent(_turn(one))),
         "dense-misfits": misfits(0),
         "last-misfits": misfits(-1),
         "dense-share": by_length(

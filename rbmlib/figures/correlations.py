@@ -31,6 +31,12 @@ def first_field(machines: Results) -> float:
     return 1.0 if 1.0 in fields else fields[0]
 
 
+def other_field(machines: Results) -> float | None:
+    """The highest field besides the first, or None."""
+    others = {field for _, field in machines} - {first_field(machines)}
+    return max(others) if others else None
+
+
 def _fields(machines: Results) -> list[float]:
     return sorted({field for _, field in machines})
 
@@ -50,24 +56,26 @@ def _legend_below(figure: Figure, axes: Axes, columns: int = 3) -> None:
     figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=columns)
 
 
-def decay_curves(machines: Results, field: float) -> InlineHTML:
+def decay_curves(machines: Results, field: float | None) -> InlineHTML:
     """Fig. 4 of Golubeva & Melko: C(d) from mid-chain along all pruning iterations, one panel a length.
 
     Parameters
     ----------
     machines : mapping
         ``correlation`` (seed, stage, distance), ``exact_correlation`` and ``data_correlation`` (seed, distance).
-    field : float
-        h / J of the machines shown.
+    field : float or None
+        h / J of the machines shown; None where a run has no such field.
 
     Returns
     -------
     InlineHTML
         Means over seeds, both axes logarithmic.
     """
+    if field is None:
+        return _NOTHING
     shown = _at(machines, field)
     return inline_svg(
-        [_decay_panel(one, n) for n, one, _, _ in shown],
+        [_decay_panel(one, f"N = {n}, h/J = {field:g}") for n, one, _, _ in shown],
         title=f"Spin correlations along the pruning at {_title(field)}",
         description="Connected correlation from the middle of the chain against distance, both logarithmic: one line a "
         "pruning iteration from blue (dense) to orange (last), the exact curve dashed in grey, the training data as open "
@@ -75,7 +83,7 @@ def decay_curves(machines: Results, field: float) -> InlineHTML:
     )
 
 
-def _decay_panel(one: xr.Dataset, n_spins: int) -> Figure:
+def _decay_panel(one: xr.Dataset, title: str) -> Figure:
     mean = one.correlation.mean("seed").transpose("stage", "distance").values[:, 1:]
     exact, data = (one[f"{name}_correlation"].mean("seed").values[1:] for name in ("exact", "data"))
     distance, removed = np.arange(1, mean.shape[1] + 1), one.removed.values
@@ -99,7 +107,7 @@ def _decay_panel(one: xr.Dataset, n_spins: int) -> Figure:
         style.reference_line(axes, x=float(one.largest_distance), label="N / 4")
         axes.set_xlabel("distance d (sites)")
         axes.set_ylabel("C(d)")
-        axes.set_title(f"N = {n_spins}")
+        axes.set_title(title)
         _legend_below(figure, axes, 2)
     return figure
 

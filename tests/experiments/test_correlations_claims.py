@@ -5,7 +5,7 @@ import pytest
 import xarray as xr
 from scipy.optimize import curve_fit
 
-from rbmlib.experiments import correlations_rules
+from rbmlib.experiments import correlations_claims, correlations_rules
 from rbmlib.experiments.correlations import PROFILES, Study
 from rbmlib.experiments.correlations_claims import CLAIMS, settle
 from rbmlib.experiments.correlations_rules import (
@@ -21,6 +21,7 @@ from rbmlib.experiments.correlations_rules import (
     visible_pieces,
 )
 from rbmlib.experiments.tfim_measures import MEASURES
+from rbmlib.lab.claims import combine
 from rbmlib.pruning import schedule
 from rbmlib.quantum.free_fermions import correlation_from_center
 
@@ -192,7 +193,7 @@ def falling_apart(stage):
 
 def as_in_the_paper(seed=0, **changes):
     rng = np.random.default_rng(seed)
-    rates = {18: 0.06, 50: 0.006, 100: 0.0008}
+    rates = {18: 0.06, 50: 0.0008, 100: 0.0002}
     pieces = {18: falling_apart(9), 50: falling_apart(16), 100: falling_apart(18)}
     options = {n: {"components": pieces[n], **changes.get(f"at_{n}", {})} for n in rates}
     machines = {}
@@ -208,8 +209,9 @@ def as_in_the_paper(seed=0, **changes):
     return Study(machines, {}, {})
 
 
-def verdict(name, study, **changes):
-    return {one.id: one for one in settle(study, {**BOOK, **changes})}[name]
+def shown(study, name):
+    part, _, text = correlations_claims.RULES[name](study, BOOK)
+    return part.estimate, text
 
 
 def test_every_claim_gets_one_verdict_with_its_evidence():
@@ -220,3 +222,93 @@ def test_every_claim_gets_one_verdict_with_its_evidence():
         assert one.reason.endswith(".")
         assert one.profile == "book"
     assert [one.seeds for one in found] == [5, 5, 5, 3]
+
+
+def decided(study, name):
+    return combine(correlations_claims.RULES[name](study, BOOK)[1])
+
+
+def test_curves_that_turn_exponential_reproduce_the_claim_and_curves_that_stay_do_not():
+    name = "A4.algebraic-to-exponential"
+    assert decided(as_in_the_paper(), name) == "reproduced"
+    stayed = as_in_the_paper(at_50={"rate": 0.0}, at_100={"rate": 0.0})
+    assert decided(stayed, name) == "reproduced in part"  # dense machines do prefer the power law
+    found, text = shown(stayed, name)
+    assert found.value > 0
+    assert "N = 18" in text
+
+
+def test_a_length_whose_exact_curve_is_exponential_decides_nothing():
+    study = as_in_the_paper()
+    for n in (50, 100):
+        study.machines[n, 1.0] = made_up(n, 5, lambda stage: 0.0, np.random.default_rng(0), field=2.0)
+    assert decided(study, "A4.algebraic-to-exponential") == "not decided"
+
+
+def test_robustness_that_grows_with_the_length_is_told_from_one_that_falls_or_stays():
+    name = "A4.larger-is-more-robust"
+    assert decided(as_in_the_paper(), name) == "reproduced"
+    found, _ = shown(as_in_the_paper(), name)
+    assert 0 < found.low <= found.value <= found.high
+    sturdy = as_in_the_paper(at_18={"rate": 0.0})
+    assert decided(sturdy, name) == "reproduced in part"  # it does grow from 50 to 100
+    assert shown(sturdy, name)[0].high < 0
+
+
+def test_connectivity_explains_only_what_goes_away_with_the_broken_graphs():
+    name = "A4.connectivity-is-why"
+    # Undamaged while in one piece, and nothing left after.
+    fates = {18: 9, 50: 13, 100: 18}
+    rng = np.random.default_rng(4)
+    machines = {
+        (n, 1.0): made_up(
+            n, 6, lambda stage, at=at: 3.0 if stage >= at else 0.0, rng, components=falling_apart(at)
+        )
+        for n, at in fates.items()
+    }
+    explained = [
+        correlations_claims.connectivity_parts(Study(machines, {}, {}), *pair)
+        for pair in correlations_claims.PAIRS
+    ]
+    assert {one.outcome for pair in explained for one in pair} == {"reproduced"}
+    # In one piece to the end, and yet damaged at one length.
+    machines[18, 1.0] = made_up(18, 6, lambda stage: 0.1 * stage, rng)
+    earlier, gone = correlations_claims.connectivity_parts(Study(machines, {}, {}), 18, 50)
+    assert earlier.outcome == "not reproduced"
+    assert gone.outcome == "not reproduced"
+    # No difference, nothing to explain.
+    machines[18, 1.0] = machines[50, 1.0] = made_up(50, 6, lambda stage: 0.0, rng)
+    _, gone = correlations_claims.connectivity_parts(Study(machines, {}, {}), 18, 50)
+    assert gone.outcome == "not decided"
+    assert "too little to explain" in gone.text
+    assert decided(as_in_the_paper(), name) in ("reproduced in part", "not reproduced")
+
+
+def test_lengths_are_alike_if_order_and_curves_agree():
+    name = "A2.size-independent"
+    assert decided(as_in_the_paper(), name) == "reproduced"
+    steep = as_in_the_paper(at_100={"steep": 3.0})
+    assert decided(steep, name) == "reproduced in part"
+    assert "outside are" in shown(steep, name)[1]
+    reordered = as_in_the_paper(at_50={"slopes": (3, 1, 2)})
+    assert decided(reordered, name) == "reproduced in part"
+    assert shown(reordered, name)[1].startswith("9 of 12 pairs")
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"n_spins": [18, 50]}, "needs N = 18, 50 and 100"),
+        ({"field": [1.0]}, "needs h/J = 1 and 2"),
+        ({"hidden_per_visible": 1.0}, "settled for hidden_per_visible = 0.5"),
+        ({"n_iterations": 10}, "settled for n_iterations = 18"),
+        ({"large_seeds": [4, 3]}, "needs at least 5 seeds at N = 50"),
+        ({"large_seeds": [5, 2]}, "needs at least 3 seeds at N = 50, h/J = 2"),
+        ({"small_seeds": 4}, "needs at least 5 seeds at N = 18"),
+    ],
+)
+def test_a_run_at_other_settings_decides_nothing_and_says_why(change, reason):
+    for one in settle(as_in_the_paper(), {**BOOK, **change}):
+        assert one.verdict == "not decided"
+        assert one.reason.startswith(reason)
+        assert one.value is None
