@@ -160,8 +160,8 @@ def numbers(study: Study) -> dict[str, str]:
             continue
         mine = {"final": _levels(main.final, field, ("dense", "pruned", "ss", "os", "sc", "random"))}
         mine["differences"] = _differences(errors, field, "pruned", ("ss", "os", "sc"))
-        for name, level in (("epochs", "dense"), ("epochs-own", "own")):
-            taken = rules.speeds(main.training, main.final, field)[level]
+        speeds = rules.speeds(main.training, main.final, field)
+        for name, taken in (("epochs", speeds["dense"]), ("epochs-own", speeds["own"])):
             mine[name] = ", ".join(f"{values.mean():.0f} ({variant})" for variant, values in taken.items())
         spread = rules.scatter(errors, field)
         mine["spread"] = (

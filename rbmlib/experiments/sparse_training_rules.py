@@ -283,15 +283,10 @@ def epochs_to(history: xr.DataArray, level: NDArray[np.float64]) -> NDArray[np.f
     array, (n_seeds,)
         The length of the run where a seed never gets there.
     """
-    epochs = history.epoch.values
+    epochs, values = history.epoch.values, history.transpose("seed", "epoch").values
     ends = epochs[epochs >= SMOOTHING]
-    smooth = np.stack(
-        [
-            history.sel(epoch=(epochs > end - SMOOTHING) & (epochs <= end)).mean("epoch").values
-            for end in ends
-        ],
-        axis=1,
-    )
+    windows = [(epochs > end - SMOOTHING) & (epochs <= end) for end in ends]
+    smooth = np.stack([values[:, window].mean(axis=1) for window in windows], axis=1)
     reached = smooth <= np.asarray(level)[:, None]
     return np.where(reached.any(axis=1), ends[reached.argmax(axis=1)], epochs[-1]).astype(float)
 
@@ -320,17 +315,17 @@ def fastest_rule(training: xr.DataArray, final: xr.DataArray) -> Finding:
     """
     outcomes, found, texts = [], {}, []
     for field in FIELDS:
+        taken = speeds(training, final, field)
         each = {
             f"{other} to {level} value at h/J = {field:g}": paired_difference(epochs["ss"], epochs[other])
-            for level, epochs in speeds(training, final, field).items()
+            for level, epochs in taken.items()
             for other in ("dense", "os", "sc")
         }
         outcomes.append(every(decide_difference(one, -1) for one in each.values()))
         found |= each
-        taken = speeds(training, final, field)["dense"]
         texts.append(
             f"h/J = {field:g}: "
-            + ", ".join(f"{name} {values.mean():.0f}" for name, values in taken.items())
+            + ", ".join(f"{name} {values.mean():.0f}" for name, values in taken["dense"].items())
             + " epochs to the dense final value"
         )
     name, worst = extreme(found, largest=True)
