@@ -317,7 +317,7 @@ def training_curves(machines: Results, longer: Results) -> InlineHTML:
             labels = ("$\\langle |m| \\rangle$ / exact", "error of the energy", "$C_\\mathrm{MSE}$ (exact)")
             for axes, label in zip(grid[:, 0], labels, strict=True):
                 axes.set_ylabel(label)
-            grid[0, 0].set_ylim(0.5, 1.5)
+            grid[0, 0].set_ylim(0, 1.5)
             style.reference_line(grid[0, 0], y=1.0)
             grid[1, 0].set_yscale("log")
             grid[2, 0].set_yscale("log")
