@@ -35,7 +35,7 @@ _BOOK: dict[str, Any] = {
 }
 
 PROFILES = {
-    "book": Profile(_BOOK, "about an hour on two cores, beside the standard runs"),
+    "book": Profile(_BOOK, "about half an hour on two cores, beside the standard runs"),
     "quick": Profile(
         {
             **_BOOK,

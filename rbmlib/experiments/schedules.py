@@ -38,7 +38,7 @@ _BOOK: dict[str, Any] = {
 _QUICK = {"n_spins": 10, "n_hidden": 5, "n_seeds": 3, "n_samples": 10_000, "n_epochs": 100}
 
 PROFILES = {
-    "book": Profile(_BOOK, "about an hour on two cores, beside the standard runs"),
+    "book": Profile(_BOOK, "about forty minutes on two cores, beside the standard runs"),
     "quick": Profile({**_BOOK, **_QUICK}, "about two minutes on two cores"),
 }
 
