@@ -18,6 +18,7 @@ from rbmlib.figures.tfim_pruning import LABELS, PANEL, _removed_axis, _title, _v
 MEASURES = ("eroe", "mroe", "correlation_mse")
 _SHOWN = ("infidelity", *MEASURES)
 _EPOCHS_SHOWN = 16
+_AREA = 6.0
 
 
 def scatter(results: xr.Dataset) -> InlineHTML:
@@ -67,10 +68,7 @@ def _scatter_panel(results: xr.Dataset, field: float) -> Figure:
             for values, along, paints in ((training, "epoch", blues), (pruning, "stage", colors)):
                 kl = _values(values.sel(measure="kl"), along)
                 error = _values(values.sel(measure=name), along)
-                for place, paint in enumerate(paints):
-                    axes.plot(
-                        kl[:, place], error[:, place], "o", color=paint, markersize=2.4, markeredgewidth=0
-                    )
+                axes.scatter(kl, error, s=_AREA, c=paints * len(kl), linewidths=0)
             axes.set_xscale("log")
             axes.set_yscale("log")
             axes.set_ylabel(LABELS[name])
@@ -160,12 +158,10 @@ def rise_curves(results: xr.Dataset, equal_sensitivity: Mapping[str, float]) -> 
 def _rise_axes(axes: Axes, rise: xr.DataArray, name: str, equal: float) -> None:
     colors = _pruning_colors(rise.sizes["stage"])
     kl, error = (_values(rise.sel(measure=one), "stage") for one in ("kl", name))
-    for stage in range(1, rise.sizes["stage"]):
-        # A logarithmic axis has no place for a measure that fell.
-        risen = (kl[:, stage] > 0) & (error[:, stage] > 0)
-        axes.plot(
-            kl[risen, stage], error[risen, stage], "o", color=colors[stage], markersize=2.4, markeredgewidth=0
-        )
+    # A logarithmic axis has no place for a measure that fell.
+    risen = (kl > 0) & (error > 0)
+    paints = [colors[stage] for stage in np.nonzero(risen)[1]]
+    axes.scatter(kl[risen], error[risen], s=_AREA, c=paints, linewidths=0)
     usable = (kl > 1) & (error > 0)
     if usable.any():
         x = np.array([1.0, kl.max()])
@@ -178,7 +174,7 @@ def _rise_axes(axes: Axes, rise: xr.DataArray, name: str, equal: float) -> None:
             linewidth=1.2,
             label="slope of equal sensitivity",
         )
-    if (kl > 0).any() and (error[kl > 0] > 0).any():
+    if risen.any():
         axes.set_xscale("log")
         axes.set_yscale("log")
     axes.set_ylabel(f"rise of {LABELS[name]}")

@@ -90,10 +90,7 @@ def histogram_slider(results: xr.Dataset) -> InlineHTML:
         )
         for stage in range(results.sizes["stage"])
     ]
-    labels = [
-        f"{100 * removed:.0f} % removed, {int(kept)} weights"
-        for removed, kept in zip(results.removed.values, results.kept.values, strict=True)
-    ]
+    labels = [f"{100 * removed:.0f} % removed" for removed in results.removed.values]
     return slider(
         frames,
         labels,

@@ -349,15 +349,14 @@ def test_every_number_that_the_chapter_quotes_is_there_for_any_run(results, root
     assert other["slopes-critical"] == "\u2013"
 
 
-def test_figures_are_drawn_for_a_tiny_run_and_for_a_full_one(results):
-    for study in (results, synthetic(SENSITIVE, noise=0.1)):
-        drawn = [
-            figures.scatter(study),
-            figures.rank_correlation_points(rules.correlations_by_stage(study)),
-            figures.rise_curves(study, rules.EQUAL_SENSITIVITY),
-            figures.growth_curves(study, rules.MISLEADING_LIMITS),
-        ]
-        assert [one.html.count("<svg") >= 2 for one in drawn] == [True] * 4
+def test_figures_are_drawn_for_a_tiny_run(results):
+    drawn = [
+        figures.scatter(results),
+        figures.rank_correlation_points(rules.correlations_by_stage(results)),
+        figures.rise_curves(results, rules.EQUAL_SENSITIVITY),
+        figures.growth_curves(results, rules.MISLEADING_LIMITS),
+    ]
+    assert [one.html.count("<svg") >= 2 for one in drawn] == [True] * 4
 
 
 def test_correlations_by_stage_are_the_rules_own():

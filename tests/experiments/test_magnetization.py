@@ -1,5 +1,7 @@
 """The magnetization of pruned machines: cells of a tiny chain against plain sums, and the rules on synthetic bars."""
 
+import re
+
 import numpy as np
 import pytest
 import xarray as xr
@@ -143,8 +145,7 @@ def test_a_chain_too_long_to_enumerate_is_seen_through_samples(tiny, sweeping):
         )
     assert long.attrs["enumerated"] == 0
     assert np.isfinite(long.up_spins).all()
-    assert "RBM, exact sum" not in figures.moments_curves(long).html
-    assert figures.merging_curves(long, rules.peak_ratios(long), rules.peak_ratios(long)).html
+    assert np.isfinite(rules.peak_ratios(long)).all()
 
 
 # --- rules ---
@@ -224,14 +225,6 @@ def test_peaks_have_merged_once_the_ratio_stays_below_one():
     assert rules.merged_stage(ratios) == 3
     assert rules.merged_stage(ratios[:, :3]) is None
     assert rules.merged_stage(ratios[:, 3:]) == 0
-
-
-RESEMBLING = {
-    "reproduced": two_peaks(1.27),
-    "not reproduced": None,
-    "reproduced in part": TILTED,
-    "not decided": None,
-}
 
 
 def test_machines_like_their_data_resemble_them():
@@ -326,7 +319,7 @@ def test_the_claims_are_those_of_the_catalogue(root):
 def test_a_run_that_cannot_settle_the_claims_decides_nothing_and_says_why(changes, reason):
     for verdict in magnetization_claims.settle(synthetic(DATA), {**BOOK, **changes}):
         assert (verdict.verdict, verdict.value, verdict.interval) == ("not decided", None, None)
-        assert verdict.reason == pytest.approx(reason) or __import__("re").match(reason, verdict.reason)
+        assert re.match(reason, verdict.reason)
 
 
 def test_every_number_that_the_chapter_quotes_is_there_for_any_run(results, root):
@@ -343,7 +336,6 @@ def test_figures_are_drawn_for_a_tiny_run(results):
     assert figures.moments_curves(results).html.count("<svg") >= 2
     slider = figures.histogram_slider(results)
     assert slider.html.count("data-label=") == results.sizes["stage"]
-    assert "57 % removed" not in slider.text
     assert figures.merging_curves(results, rules.peak_ratios(results), rules.peak_ratios(results)).html
     assert figures.ratio_curves(results, (0.98, 0.19), 30).html
     assert figures.relaxation_curves(results).html
