@@ -13,7 +13,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import isotonic_regression
 
 from rbmlib.lab.claims import Estimate, bootstrap_interval
@@ -159,6 +159,37 @@ def estimate_drops(
     return bootstrap_interval(curves, lambda drawn: drops(removed, drawn, measure), n_resamples=n_resamples)
 
 
-def total_removed(dilution: NDArray[np.float64], removed: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Total share p of zero weights, from the dilution p0 and the share f removed of what it left."""
-    return dilution + removed * (1 - dilution)
+def total_removed(dilution: ArrayLike, removed: ArrayLike) -> NDArray[np.float64]:
+    """Total share p of zero weights, from the dilution p0 and the share f removed of what it left.
+
+    Raises
+    ------
+    ValueError
+        If p0 lies outside [0, 1) or f outside [0, 1].
+    """
+    p0, f = _shares("p0", dilution), _shares("f", removed, closed=True)
+    return p0 + f * (1 - p0)
+
+
+def removed_of_the_rest(dilution: ArrayLike, total: ArrayLike) -> NDArray[np.float64]:
+    """The inverse: share f removed of the weights that the dilution p0 left, from the total share p.
+
+    Raises
+    ------
+    ValueError
+        If a share lies outside [0, 1), or p below p0.
+    """
+    p0, p = _shares("p0", dilution), _shares("p", total)
+    if np.any(p < p0):
+        raise ValueError(
+            f"p must be at least p0, the share that was zero from the start, not {np.min(p):g} for p0 = {np.max(p0):g}"
+        )
+    return (p - p0) / (1 - p0)
+
+
+def _shares(name: str, values: ArrayLike, closed: bool = False) -> NDArray[np.float64]:
+    shares = np.asarray(values, dtype=np.float64)
+    wrong = ~((shares >= 0) & ((shares <= 1) if closed else (shares < 1)))
+    if wrong.any():
+        raise ValueError(f"{name} must lie in [0, 1{']' if closed else ')'}, not {shares[wrong].flat[0]:g}")
+    return shares

@@ -10,6 +10,7 @@ from rbmlib.experiments.quality_drops import (
     effective_digits,
     estimate_drops,
     find_drop,
+    removed_of_the_rest,
     total_removed,
 )
 
@@ -87,5 +88,23 @@ def test_positions_over_replicas_have_intervals_that_hold_the_truth():
     assert (found.high[:, 0] - found.low[:, 0] < 0.03).all()
 
 
-def test_total_and_remaining_shares_agree():
+def test_total_and_remaining_shares_are_each_others_inverse():
     assert total_removed(np.array([0.0, 0.8]), np.array([0.5, 0.5])) == pytest.approx([0.5, 0.9])
+    assert removed_of_the_rest(0.8, np.array([0.8, 0.9, 0.95])) == pytest.approx([0, 0.5, 0.75])
+    assert total_removed(0.3, NEVER) == 1
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: total_removed(1.0, 0.5), r"p0 must lie in \[0, 1\), not 1$"),
+        (lambda: total_removed(-0.1, 0.5), r"p0 must lie in \[0, 1\), not -0.1$"),
+        (lambda: total_removed(0.5, [0.2, 1.5]), r"f must lie in \[0, 1\], not 1.5$"),
+        (lambda: removed_of_the_rest(0.5, 1.0), r"p must lie in \[0, 1\), not 1$"),
+        (lambda: removed_of_the_rest(np.nan, 0.5), r"p0 must lie in \[0, 1\), not nan$"),
+        (lambda: removed_of_the_rest(0.5, 0.4), r"p must be at least p0, .*, not 0.4 for p0 = 0.5$"),
+    ],
+)
+def test_shares_that_cannot_be_get_one_sentence(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()
