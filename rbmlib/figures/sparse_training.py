@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
-from matplotlib.ticker import MaxNLocator, PercentFormatter
+from matplotlib.ticker import FormatStrFormatter, LogLocator, MaxNLocator, NullFormatter, PercentFormatter
 
 from rbmlib.clusters import cluster_mask, cluster_statistic, standing_out
 from rbmlib.figures import style
@@ -30,6 +30,14 @@ def _dots(axes: Axes, x: float, values: np.ndarray, color: str) -> None:
     places = x + np.linspace(-0.22, 0.22, len(present)) if len(present) > 1 else np.array([x])
     axes.plot(places, present, "o", color=color, markersize=3.0, alpha=0.6, markeredgewidth=0)
     axes.plot([x - 0.32, x + 0.32], [present.mean()] * 2, color=color, linewidth=1.8)
+
+
+def _plain_logarithmic(axes: Axes) -> None:
+    """A logarithmic axis over less than a few decades, labelled by plain numbers."""
+    axes.set_yscale("log")
+    axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    axes.yaxis.set_major_formatter(FormatStrFormatter("%g"))
+    axes.yaxis.set_minor_formatter(NullFormatter())
 
 
 def _names_below(axes: Axes, names: Sequence[str]) -> None:
@@ -60,12 +68,7 @@ def training_curves(main: xr.Dataset) -> InlineHTML:
                     # Epoch 1 and the odd last one would be counted as much as five epochs.
                     smooth = history.rolling(epoch=SMOOTHED, min_periods=1, center=True).mean()
                     style.band(
-                        axes,
-                        smooth.epoch.values,
-                        _values(smooth, "epoch"),
-                        label=variant,
-                        spread="deviation",
-                        linewidth=1.1,
+                        axes, smooth.epoch.values, _values(smooth, "epoch"), label=variant, linewidth=1.1
                     )
                 axes.set_yscale("log")
                 axes.set_ylabel(LABELS[measure])
@@ -77,7 +80,7 @@ def training_curves(main: xr.Dataset) -> InlineHTML:
         panels,
         title="Training of dense, pruned and sparse machines",
         description="KL divergence, eROE, mROE and mean squared error of the correlations on logarithmic scales against "
-        "epochs, for five kinds of machines, one column a field; mean and standard deviation over seeds.",
+        "epochs, for five kinds of machines, one column a field; mean and range over seeds.",
     )
 
 
@@ -101,7 +104,7 @@ def final_errors(main: xr.Dataset) -> InlineHTML:
                     color = style.COLORS["magenta"] if name == "dense" else style.COLORS["blue"]
                     _dots(axes, x, ratio, style.COLORS["grey"] if name == "random" else color)
                 style.reference_line(axes, y=1.0)
-                axes.set_yscale("log")
+                _plain_logarithmic(axes)
                 axes.set_ylabel(f"{LABELS[measure]} / pruned")
             _names_below(grid[-1, 0], shown)
             grid[0, 0].set_title(_title(float(field)))
@@ -279,7 +282,7 @@ def breaking_curves(main: xr.Dataset, shares: Sequence[float]) -> InlineHTML:
                 dense = float(final.sel(variant="dense").mean("seed"))
                 style.band(axes, x, values.values / dense, label=LABELS[measure], marker="o")
             style.reference_line(axes, y=1.0, label="dense", end=True)
-            axes.set_yscale("log")
+            _plain_logarithmic(axes)
             axes.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0, symbol=""))
             axes.set_xlabel("mask entries moved (%)")
             axes.set_ylabel("final error / dense")
@@ -320,7 +323,7 @@ def rate_comparison(main: xr.Dataset, checks: xr.Dataset | None, measure: str = 
                 for x, name in enumerate(names):
                     _dots(axes, x, final.sel(variant=name).values, style.COLORS[color])
                 axes.plot([], [], "o", color=style.COLORS[color], label=label)
-            axes.set_yscale("log")
+            _plain_logarithmic(axes)
             axes.set_ylabel(LABELS[measure])
             _names_below(axes, names)
             axes.set_title(_title(float(field)))
