@@ -174,7 +174,9 @@ def numbers(study: Study) -> dict[str, str]:
             (dense,) = errors.of(field, "kl", "dense")
             curve = cluster_rules.breaking_curve(errors, field).mean(axis=0) / dense.mean()
             mine["breaking"] = ", ".join(f"{value:.2f}" for value in curve)
-            mine["relocated"] = _differences(errors, field, "dense", ("relocated",))
+            mine["relocated"] = _differences(errors, field, "dense", ("relocated",)).removesuffix(
+                " (relocated)"
+            )
             mine["moved"] = _distances(main.weights.sel(field=field))
         found |= {f"sparse-{name}-{place}": text for name, text in mine.items()}
     alone = (main.components > 1).sum("seed").sum("field")
