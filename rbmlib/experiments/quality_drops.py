@@ -48,7 +48,7 @@ MEASURES = {
 
 LEAST_FALL = 0.5
 """A falling curve that keeps more than this share of its first level has no drop."""
-LEAST_RISE = 2.0
+LEAST_RISE = 1.5
 """A rising curve that ends below this multiple of its first level has none either."""
 NEVER = 1.0
 

@@ -1,6 +1,7 @@
 r"""A judge of generated images: is it a digit, and if so, which?
 
-A small convolutional network learns digits against images that are none (Diaz-Faloh & Mulet, appendix A). The quality Q of a set is the share of its images that the judge takes for digits.
+A small convolutional network learns digits against images that are none (Diaz-Faloh & Mulet, appendix
+A). The quality Q of a set is the share of its images that the judge takes for digits.
 
 The negatives decide what Q means. Machines pruned too far collapse to images of their own, so negatives are
 split **by machine**, never by image: a judge that is tested on other images of a machine that it has learnt

@@ -1,7 +1,7 @@
 """Images that are no digits, made from digits without any machine: the second recipe of a judge's negatives.
 
-Each family is a source of its own for :func:`rbmlib.mnist.judge.train_judge`. All keep the amount of ink of
-their digits, or part of it, so that a judge cannot go by ink alone; portable bits.
+Each family is a source of its own for :func:`rbmlib.mnist.judge.train_judge`. Most have the ink of digits, so that
+a judge cannot go by ink alone; portable bits.
 """
 
 from __future__ import annotations
@@ -35,14 +35,9 @@ def shuffled_blocks(images: ArrayLike, shape: tuple[int, int], seed: int, side: 
         If the sides of the images are no multiples of the blocks'.
     """
     rows = check_images("images", images, shape)
-    height, width = shape
-    if side < 1 or height % side or width % side:
-        raise ValueError(f"side must divide {height} and {width}, not {side!r}")
-    tiled = rows.reshape(-1, height // side, side, width // side, side).transpose(0, 1, 3, 2, 4)
-    blocks = tiled.reshape(len(rows), -1, side * side)
+    blocks = _blocks(rows, shape, side)
     mixed = np.take_along_axis(blocks, _orders(len(rows), blocks.shape[1], seed)[:, :, None], axis=1)
-    back = mixed.reshape(tiled.shape).transpose(0, 1, 3, 2, 4)
-    return np.ascontiguousarray(back.reshape(rows.shape))
+    return _unblocked(mixed, shape, side)
 
 
 def superposed(images: ArrayLike, shape: tuple[int, int], seed: int) -> NDArray[np.uint8]:
@@ -70,13 +65,55 @@ def fragments(images: ArrayLike, shape: tuple[int, int], seed: int) -> NDArray[n
     return out.reshape(rows.shape)
 
 
+def independent_pixels(images: ArrayLike, shape: tuple[int, int], seed: int) -> NDArray[np.uint8]:
+    """Images whose every pixel comes from an image of its own: noise with the data's mean at every place, which
+    is what a machine draws that keeps its visible biases alone.
+    """
+    rows = check_images("images", images, shape)
+    source = _words(*rows.shape, seed) % np.uint32(len(rows))
+    return np.take_along_axis(rows, source.astype(np.int64), axis=0)
+
+
+def patchwork(images: ArrayLike, shape: tuple[int, int], seed: int, side: int = 7) -> NDArray[np.uint8]:
+    """Images whose every square block comes from an image of its own: strokes in their usual places that do not
+    belong together.
+
+    Raises
+    ------
+    ValueError
+        If the sides of the images are no multiples of the blocks'.
+    """
+    rows = check_images("images", images, shape)
+    blocks = _blocks(rows, shape, side)
+    source = _words(len(rows), blocks.shape[1], seed) % np.uint32(len(rows))
+    mixed = np.take_along_axis(blocks, source.astype(np.int64)[:, :, None], axis=0)
+    return _unblocked(mixed, shape, side)
+
+
 FAMILIES: dict[str, Callable[[ArrayLike, tuple[int, int], int], NDArray[np.uint8]]] = {
     "noise of equal ink": shuffled_pixels,
     "shuffled blocks": shuffled_blocks,
+    "independent pixels": independent_pixels,
+    "patchwork": patchwork,
     "superposed digits": superposed,
     "fragments": fragments,
 }
 """The families by name."""
+
+
+def _blocks(rows: NDArray[np.uint8], shape: tuple[int, int], side: int) -> NDArray[np.uint8]:
+    """Square blocks of images: (n, n_blocks, side * side)."""
+    height, width = shape
+    if side < 1 or height % side or width % side:
+        raise ValueError(f"side must divide {height} and {width}, not {side!r}")
+    tiled = rows.reshape(-1, height // side, side, width // side, side).transpose(0, 1, 3, 2, 4)
+    return tiled.reshape(len(rows), -1, side * side)
+
+
+def _unblocked(blocks: NDArray[np.uint8], shape: tuple[int, int], side: int) -> NDArray[np.uint8]:
+    height, width = shape
+    tiled = blocks.reshape(-1, height // side, width // side, side, side).transpose(0, 1, 3, 2, 4)
+    return np.ascontiguousarray(tiled.reshape(len(blocks), height * width))
 
 
 def _orders(n: int, length: int, seed: int) -> NDArray[np.int64]:

@@ -56,7 +56,7 @@ def test_an_overshoot_at_the_end_does_not_move_a_rise_far():
         (np.full(len(GRID), 0.9), Q),
         (fall(0.6, 0.1, 1.0, 0.6), Q),
         (np.full(len(GRID), 0.01), AAI),
-        (0.10 + 0.08 * (1 - fall(0.6, 0.1)), AAI),
+        (0.10 + 0.04 * (1 - fall(0.6, 0.1)), AAI),
         (np.linspace(0.1, 0.9, len(GRID)), Q),
     ],
 )

@@ -1,5 +1,6 @@
 """The judge: what it learns, what it remembers, what it refuses; negatives with and without machines."""
 
+import functools
 import re
 import sys
 
@@ -218,8 +219,8 @@ def test_what_cannot_be_trained_gets_one_sentence(images, machines, call, messag
 @pytest.mark.parametrize("name", negatives.FAMILIES)
 def test_a_family_of_negatives_follows_from_its_seed_and_is_no_digit(images, name):
     make = negatives.FAMILIES[name]
-    if name == "shuffled blocks":
-        make = lambda images, shape, seed: negatives.shuffled_blocks(images, shape, seed, side=3)  # noqa: E731
+    if name in ("shuffled blocks", "patchwork"):
+        make = functools.partial(make, side=3)
     made = make(images.train, SHAPE, 4)
     assert (made.shape, made.dtype) == (images.train.shape, np.uint8)
     assert set(np.unique(made)) == {0, 1}
@@ -231,9 +232,25 @@ def test_a_family_of_negatives_follows_from_its_seed_and_is_no_digit(images, nam
     elif name == "fragments":
         assert (made <= images.train).all()
         assert 0.15 < ink.sum() / before.sum() < 0.6
-    else:
+    elif name == "superposed digits":
         assert (made >= images.train).all()
+    else:
+        means = images.train.mean(axis=0)
+        error = np.sqrt(means * (1 - means) / len(made))
+        assert (np.abs(made.mean(axis=0) - means) <= 5 * error + 1 / len(made)).all()
     assert (made == images.train).all(axis=1).mean() < 0.1
+
+
+def test_pixels_that_come_from_different_images_are_independent_and_blocks_stay_whole(images):
+    noise = negatives.independent_pixels(np.tile(images.train, (10, 1)), SHAPE, 1)
+    correlation = np.corrcoef(noise[:, [40, 41, 52, 77]].T)
+    assert (np.abs(correlation - np.eye(4)) < 5 / np.sqrt(len(noise))).all()
+    pieces = negatives.patchwork(images.train, SHAPE, 1, side=4).reshape(-1, 12, 12)
+    known = images.train.reshape(-1, 12, 12)
+    for y in (0, 4, 8):
+        for x in (0, 4, 8):
+            there = {one.tobytes() for one in known[:, y : y + 4, x : x + 4]}
+            assert {one.tobytes() for one in pieces[:, y : y + 4, x : x + 4]} <= there
 
 
 def test_blocks_move_as_wholes(images):
