@@ -5,7 +5,8 @@ Over the n images that a judge accepts as digits, with frequencies f of the K cl
 .. math:: d_f = \frac1K \sum_i \Bigl( f_i - \frac1K \Bigr)^2 , \qquad H = -\sum_i f_i \log f_i
 
 (Diaz-Faloh & Mulet, eq. 6, and the entropy in nats, log K where all classes are equally frequent). Even a perfect
-sampler has d_f above and H below the ideal, since n is finite and the data are not evenly spread themselves: :func:`expected_imbalance` and :func:`expected_entropy` say by how much.
+sampler has d_f above and H below the ideal, since n is finite and the data are not evenly spread themselves:
+:func:`expected_imbalance` and :func:`expected_entropy` say by how much.
 """
 
 from __future__ import annotations
