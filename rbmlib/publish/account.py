@@ -125,7 +125,9 @@ def _account(project: Project, name: str) -> Account:
         json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {"cells": [], "metadata": {}}
     )
     record = executed["metadata"].get("rbmlib", {})
-    status = notebook_status(project, name)
+    status, experiment = notebook_status(project, name), project.experiment(name)
+    published = experiment.PROFILES[PUBLISHED_PROFILE].parameters if experiment is not None else {}
+    parameters = record.get("parameters", published)
     store, origins = project.store(), {}
     cells = list(dict.fromkeys(part for cell in published_cells(project, name) for part in cell.with_needs()))
     for cell in cells:
@@ -146,7 +148,7 @@ def _account(project: Project, name: str) -> Account:
         figures=_figures(executed),
         state=status.state + (f": {status.reason}" if status.reason else ""),
         profile=record.get("profile", PUBLISHED_PROFILE),
-        seeds={key: value for key, value in record.get("parameters", {}).items() if "seed" in key},
+        seeds={key: value for key, value in parameters.items() if "seed" in key},
         cells=len(cells),
         spent={key: float(origin["seconds"]) for key, origin in origins.items()},
         processors=tuple(sorted({origin["processor"] for origin in origins.values()})),
