@@ -39,8 +39,8 @@ def graph_slider(results: xr.Dataset, seed: int = 0) -> InlineHTML:
         Line width is proportional to magnitude, on the scale of the largest trained weight at that field.
     """
     kept = results.kept.values
-    labels = ["before training", f"trained: {kept[0]} weights"]
-    labels += [f"iteration {stage}: {count} weights" for stage, count in enumerate(kept) if stage]
+    # Short, for a label keeps its place beside the slider on a phone.
+    labels = ["before training", *(f"{stage}: {count} weights" for stage, count in enumerate(kept))]
     frames = [
         [_graph_panel(results.sel(field=field, seed=seed), stage) for field in results.field.values]
         for stage in range(-1, len(kept))
@@ -48,7 +48,7 @@ def graph_slider(results: xr.Dataset, seed: int = 0) -> InlineHTML:
     return slider(
         frames,
         labels,
-        name="machine",
+        name="iteration",
         start=1,
         title="The graph of a machine before training and at every pruning iteration",
         description="Visible units in a row below, hidden units in a row above; a line for each remaining weight, as wide as the "

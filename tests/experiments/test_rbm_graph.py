@@ -133,7 +133,7 @@ def test_numbers_of_the_prose_are_there_for_every_field_and_a_dash_for_those_tha
 def test_the_slider_has_the_start_and_every_stage_with_a_line_for_each_weight(results):
     markup = figures.graph_slider(results).html
     labels = re.findall(r'data-label="([^"]*)"', markup)
-    assert labels[:3] == ["before training", "trained: 18 weights", "iteration 1: 13 weights"]
+    assert labels[:3] == ["before training", "0: 18 weights", "1: 13 weights"]
     assert len(labels) == 6
     panel = figures._graph_panel(results.sel(field=1.0, seed=0), 2)
     (lines,) = panel.axes[0].collections
