@@ -103,7 +103,8 @@ def audit(project: Project) -> Audit:
     results = []
     for (name, profile), cells in wanted.items():
         own = [found[part] for part in dict.fromkeys(part for cell in cells for part in cell.with_needs())]
-        if profile == PUBLISHED_PROFILE or any(standing.state != "missing" for standing in own):
+        # Inputs alone do not count: profiles share them.
+        if profile == PUBLISHED_PROFILE or any(found[cell].state != "missing" for cell in cells):
             results.append(_results_status(name, profile, own, store, here))
     damaged = []
     for path in store.published_files():
