@@ -10,6 +10,7 @@ from rbmlib.experiments import sparse_training
 from rbmlib.experiments.sparse_training import PROFILES, SHARES, shuffled
 from rbmlib.experiments.tfim_cells import Recipe, draw_data, ground_state
 from rbmlib.experiments.tfim_measures import MEASURES
+from rbmlib.figures import sparse_training as figures
 from rbmlib.lab.store import Store
 from rbmlib.lab.sweep import sweep
 from rbmlib.masks import constructed_mask
@@ -149,6 +150,26 @@ def test_parts_that_are_left_out_are_none(store, monkeypatch):
     assert left.wide is None
     assert left.checks is None
     assert "relocated" not in left.main.variant
+
+
+@pytest.mark.parametrize("smaller", [False, True])
+def test_every_figure_draws_a_whole_run_and_one_that_leaves_parts_out(study, smaller):
+    main, wide, checks = study.main, study.wide, study.checks
+    if smaller:
+        few = [
+            name for name, number in sparse_training.variants({**TINY, "ablation_seeds": 0}).items() if number
+        ]
+        main, wide, checks = main.sel(variant=few), None, None
+    drawn = [
+        figures.training_curves(main), figures.final_errors(main), figures.mask_pictures(main),
+        figures.cluster_pictures(main, wide),
+    ]  # fmt: skip
+    assert all("<svg" in one.html for one in drawn)
+    parts = [figures.breaking_curves(main, SHARES), figures.rate_comparison(main, checks)]
+    assert [("leaves this part out" in one.text) for one in parts] == [smaller, smaller]
+    table = figures.cluster_table({"three hidden units": main.weights.sel(variant="dense", field=1.0)})
+    assert "three hidden units" in table.html
+    assert "% with one cluster" in table.text
 
 
 def test_the_notebooks_own_parameters_are_the_book_profile(root):
