@@ -32,13 +32,14 @@ class Sampled:
     value : float
     standard_error : float
         From the spread of the samples and, where it matters, the uncertainty of log Z.
-    effective_sample_size : float
-        Of the weights that the estimate averages; where it is a few, the standard error is too small.
+    effective_share : float
+        Effective sample size of the weights that the estimate averages, as a share of the samples; where it stands for
+        a few samples only, the standard error is too small.
     """
 
     value: float
     standard_error: float
-    effective_sample_size: float
+    effective_share: float
 
 
 def sampled_kl_divergence(
@@ -58,13 +59,12 @@ def sampled_kl_divergence(
     Returns
     -------
     Sampled
-        The effective sample size is that of the weights q / p.
+        The effective share is that of the weights q / p.
     """
     logs = _checked("log_ratios", log_ratios) - _finite("log_partition", log_partition)
-    ratio = np.exp(logs)
-    controlled, multiple = _with_control(-logs, ratio - 1.0)
+    controlled, multiple = _with_control(-logs, *_ratio_less_one(logs))
     error = float(np.hypot(_error_of_mean(controlled), (1.0 - multiple) * log_partition_error))
-    return Sampled(float(controlled.mean()), error, _effective(ratio))
+    return Sampled(float(controlled.mean()), error, _effective_share(np.exp(logs - logs.max())))
 
 
 def sampled_log_fidelity(
@@ -82,23 +82,24 @@ def sampled_log_fidelity(
     Returns
     -------
     Sampled
-        The effective sample size is the smaller one of the weights sqrt(q / p) and sqrt(p / q), each at its
-        samples.
+        The effective share is the smaller one of the weights sqrt(q / p) and sqrt(p / q), each at its samples.
     """
     log_z = _finite("log_partition", log_partition)
-    value, variance, sizes = 0.0, 0.0, []
+    value, variance, shares = 0.0, 0.0, []
     for name, values, sign in (
         ("exact_log_ratios", exact_log_ratios, 1.0),
         ("model_log_ratios", model_log_ratios, -1.0),
     ):
         logs = sign * (_checked(name, values) - log_z)
-        root = np.exp(0.5 * logs)
-        controlled, _ = _with_control(root, np.exp(logs) - 1.0)
-        mean = float(controlled.mean())
-        value += np.log(mean)
-        variance += (_error_of_mean(controlled) / mean) ** 2
-        sizes.append(_effective(root))
-    return Sampled(float(value), float(np.sqrt(variance)), min(sizes))
+        shift = 0.5 * logs.max()
+        root = np.exp(0.5 * logs - shift)
+        controlled, _ = _with_control(root, *_ratio_less_one(logs))
+        if controlled.mean() <= 0:  # only where one sample outweighs all others
+            controlled = root
+        value += shift + np.log(controlled.mean())
+        variance += (_error_of_mean(controlled) / controlled.mean()) ** 2
+        shares.append(_effective_share(root))
+    return Sampled(float(value), float(np.sqrt(variance)), min(shares))
 
 
 def bridged_log_partition(exact_log_ratios: ArrayLike, model_log_ratios: ArrayLike) -> Sampled:
@@ -112,9 +113,9 @@ def bridged_log_partition(exact_log_ratios: ArrayLike, model_log_ratios: ArrayLi
     Returns
     -------
     Sampled
-        The effective sample size is the smaller one of the two sets of weights.
+        The effective share is the smaller one of the two sets of weights.
     """
-    value, variance, sizes = 0.0, 0.0, []
+    value, variance, shares = 0.0, 0.0, []
     for name, values, sign in (
         ("exact_log_ratios", exact_log_ratios, 1.0),
         ("model_log_ratios", model_log_ratios, -1.0),
@@ -123,26 +124,33 @@ def bridged_log_partition(exact_log_ratios: ArrayLike, model_log_ratios: ArrayLi
         root = np.exp(half - half.max())
         value += sign * (half.max() + np.log(root.mean()))
         variance += (_error_of_mean(root) / root.mean()) ** 2
-        sizes.append(_effective(root))
-    return Sampled(float(value), float(np.sqrt(variance)), min(sizes))
+        shares.append(_effective_share(root))
+    return Sampled(float(value), float(np.sqrt(variance)), min(shares))
+
+
+def _ratio_less_one(logs: NDArray[np.float64]) -> tuple[NDArray[np.float64], float]:
+    """``(r - 1) * scale`` and the scale, which keeps the largest ratio r = exp(logs) from overflowing."""
+    shift = max(float(logs.max()), 0.0)
+    scale = float(np.exp(-shift))
+    return np.exp(logs - shift) - scale, scale
 
 
 def _with_control(
-    values: NDArray[np.float64], control: NDArray[np.float64]
+    values: NDArray[np.float64], control: NDArray[np.float64], scale: float
 ) -> tuple[NDArray[np.float64], float]:
-    """``values + multiple * control`` (the control's mean is zero) with the multiple of least spread."""
+    """``values + multiple * control / scale`` with the multiple of least spread, and the multiple."""
     deviation = control - control.mean()
     spread = float((deviation**2).sum())
-    multiple = -float((values * deviation).sum()) / spread if spread > 0 else 0.0
-    return values + multiple * control, multiple
+    slope = -float((values * deviation).sum()) / spread if spread > 0 else 0.0
+    return values + slope * control, slope * scale
 
 
 def _error_of_mean(values: NDArray[np.float64]) -> float:
     return float(values.std(ddof=1) / np.sqrt(len(values)))
 
 
-def _effective(weights: NDArray[np.float64]) -> float:
-    return float(weights.sum() ** 2 / (weights**2).sum())
+def _effective_share(weights: NDArray[np.float64]) -> float:
+    return float(weights.sum() ** 2 / (weights**2).sum() / len(weights))
 
 
 def _checked(name: str, values: ArrayLike) -> NDArray[np.float64]:
