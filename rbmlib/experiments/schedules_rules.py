@@ -1,7 +1,7 @@
 """Rules on pruning along other schedules: curves compared at equal removed fraction, seed by seed.
 
 Every threshold stands here and was written before the results. The size of a difference is the ratio of two
-errors at the same removed fraction; all curves rise by a factor of ten to a few hundred along the pruning.
+errors at the same removed fraction; along the pruning the curves rise by several times to several hundred times.
 """
 
 from __future__ import annotations
