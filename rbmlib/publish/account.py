@@ -102,7 +102,7 @@ def total(rows: Sequence[Account]) -> tuple[int, float]:
 
 
 def accounts(project: Project, without: Sequence[str] = ()) -> list[Account]:
-    """What made every notebook of a project.
+    """What made every notebook of the book.
 
     Parameters
     ----------
@@ -116,7 +116,7 @@ def accounts(project: Project, without: Sequence[str] = ()) -> list[Account]:
     list of Account
         In the order of their names.
     """
-    return [_account(project, name) for name in project.names() if name not in without]
+    return [_account(project, name) for name in project.in_book() if name not in without]
 
 
 def _account(project: Project, name: str) -> Account:

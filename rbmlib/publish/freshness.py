@@ -72,13 +72,14 @@ class NotebookStatus:
 
 
 def status(project: Project) -> list[NotebookStatus]:
-    """How every notebook of a project stands, in the order in which they must be executed.
+    """How every notebook of the book stands, in the order in which they must be executed.
 
     Notebooks with an experiment of their own come first: the others may read their results. Those that read
     executed notebooks come last.
     """
-    own = project.experiment_names()
-    order = own + [name for name in project.names() if name not in own]
+    chapters = project.in_book()
+    own = [name for name in project.experiment_names() if name in chapters]
+    order = own + [name for name in chapters if name not in own]
     executed = project.executed.relative_to(project.root).as_posix()
     order.sort(key=lambda name: any(pattern.startswith(executed) for pattern in patterns_read(project, name)))
     return [notebook_status(project, name) for name in order]

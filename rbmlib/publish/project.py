@@ -56,6 +56,20 @@ class Project:
         """Names of all notebooks, sorted."""
         return sorted(path.stem for path in self.notebooks.glob("*.md"))
 
+    def in_book(self) -> list[str]:
+        """Names of the notebooks that the book's table of contents lists, sorted; all where there is none.
+
+        A notebook whose long run is still under way can be committed, run and tested before it is a chapter.
+        """
+        contents = self.root / "_toc.yml"
+        if not contents.is_file():
+            return self.names()
+        listed = set(
+            re.findall(r"^[\s-]*(?:file|root):\s*(\S+)", contents.read_text(encoding="utf-8"), re.MULTILINE)
+        )
+        folder = self.executed.relative_to(self.root).as_posix()
+        return [name for name in self.names() if f"{folder}/{name}" in listed]
+
     def source(self, name: str) -> Path:
         """Path of a notebook's source.
 

@@ -140,6 +140,8 @@ def test_a_notebook_follows_the_committed_files_that_it_declares(workshop) -> No
 def test_a_notebook_that_reads_executed_notebooks_comes_last_and_does_not_follow_itself(workshop) -> None:
     project = workshop.project
     workshop.write_notebook("written_last", project.source("summary").read_text())
+    with (project.root / "_toc.yml").open("a") as contents:
+        contents.write("  - file: book/executed/written_last\n")
     assert [entry.name for entry in status(project)] == ["counting", "summary", "written_last"]
     declare(workshop, "book/executed/*.ipynb")
     assert [entry.name for entry in status(project)] == ["counting", "written_last", "summary"]

@@ -6,6 +6,7 @@ import pytest
 
 from rbmlib.publish import project as module
 from rbmlib.publish.errors import NotInClone, UnknownName
+from rbmlib.publish.freshness import status
 from rbmlib.publish.project import Project, address_mismatches, find_project, repository_address
 
 
@@ -52,3 +53,14 @@ def test_an_address_that_differs_anywhere_is_reported(tmp_path: Path) -> None:
     (tmp_path / "CITATION.cff").write_text("title: x\n")
     assert any("CITATION.cff" in line for line in address_mismatches(tmp_path))
     assert repository_address(tmp_path) == "https://github.com/house/thing"
+
+
+def test_a_notebook_that_the_contents_do_not_list_is_no_chapter_yet(workshop) -> None:
+    project = workshop.project
+    contents = project.root / "_toc.yml"
+    contents.write_text("format: jb-book\nroot: book/executed/summary\n")
+    assert project.names() == ["counting", "summary"]
+    assert project.in_book() == ["summary"]
+    assert [entry.name for entry in status(project)] == ["summary"]
+    contents.unlink()
+    assert project.in_book() == ["counting", "summary"]
