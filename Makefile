@@ -57,10 +57,10 @@ $(VENV)/.book: $(VENV)/.created pyproject.toml constraints.txt
 	$(VENV)/bin/python $(PIP) install -c constraints.txt -e '.[book]'
 	@touch $@
 
-# The tests' extra holds the book's.
+# The tests' extra holds the book's; torch is for the judge of images and its tests.
 $(VENV)/.test: $(VENV)/.created pyproject.toml constraints.txt
 	@echo "installing into $(VENV): some minutes the first time"
-	$(VENV)/bin/python $(PIP) install -c constraints.txt -e '.[test]'
+	$(VENV)/bin/python $(PIP) install -c constraints.txt -e '.[test,torch]'
 	@touch $@ $(VENV)/.book
 
 # The peers live apart: their own requirements name releases of torch that we must not install.

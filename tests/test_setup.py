@@ -303,7 +303,7 @@ def workshop(tmp_path: Path) -> Workshop:
 
 @needs_make
 @pytest.mark.parametrize(
-    ("target", "extra", "work"), [("book", "book", "-m rbmlib book"), ("test", "test", "-m pytest")]
+    ("target", "extra", "work"), [("book", "book", "-m rbmlib book"), ("test", "test,torch", "-m pytest")]
 )
 def test_make_installs_once_under_the_constraints_and_then_only_works(
     workshop: Workshop, target: str, extra: str, work: str
