@@ -29,8 +29,8 @@ def setting(results: Mapping[Place, xr.Dataset], parameters: Mapping[str, Any]) 
 
 def covered(results: xr.Dataset, method: str) -> tuple[int, int]:
     """How many 95 % intervals of a method hold the exact log Z, and of how many machines; (0, 0) without it."""
-    exact = results.log_partition.sel(method="exact", drop=True)
-    found = results.sel(method=method, drop=True)
+    exact = results.log_partition.sel({"method": "exact"}, drop=True)
+    found = results.sel({"method": method}, drop=True)
     judged = exact.notnull() & found.log_partition.notnull()
     inside = (found.log_partition_low <= exact) & (exact <= found.log_partition_high)
     return int((inside & judged).sum()), int(judged.sum())
@@ -39,8 +39,8 @@ def covered(results: xr.Dataset, method: str) -> tuple[int, int]:
 def scores(results: xr.Dataset, name: str) -> np.ndarray:
     """Deviations from the exact value in standard errors: of a method's log Z, or of ``kl`` and ``log_fidelity``."""
     if name in METHODS:
-        found = results.sel(method=name, drop=True)
-        exact = results.log_partition.sel(method="exact", drop=True)
+        found = results.sel({"method": name}, drop=True)
+        exact = results.log_partition.sel({"method": "exact"}, drop=True)
         error = (found.log_partition_high - found.log_partition_low) / (2 * 1.959964)
         values = ((found.log_partition - exact) / error).values.ravel()
     elif f"exact_{name}" in results:
@@ -102,18 +102,26 @@ def numbers(results: Mapping[Place, xr.Dataset], parameters: Mapping[str, Any]) 
     ]
     found["floor"] = ", ".join(f"{value / n:.2g} (N = {n})" for n, value in floors)
     longest = [one for (n, _), one in results.items() if n == lengths[-1]]
-    low = np.concatenate([one.log_partition_low.sel(method="annealed").values.ravel() for one in longest])
-    high = np.concatenate([one.log_partition_high.sel(method="reverse").values.ravel() for one in longest])
+    low = np.concatenate(
+        [one.log_partition_low.sel({"method": "annealed"}).values.ravel() for one in longest]
+    )
+    high = np.concatenate(
+        [one.log_partition_high.sel({"method": "reverse"}).values.ravel() for one in longest]
+    )
     found["bracket"] = f"{np.median(high - low):.2g} (largest {np.max(high - low):.2g})"
+    middle, error = 0.5 * (low + high), 0.5 * np.abs(high - low)
     for method in ("importance", "bridge"):
-        inside = np.concatenate([one.log_partition.sel(method=method).values.ravel() for one in longest])
-        known = np.isfinite(inside)
-        held = int(((low <= inside) & (inside <= high))[known].sum())
-        found[f"{method}-inside"] = f"{held} of {int(known.sum())}"
-    every = [one.log_partition.sel(method="importance") for one in results.values()]
+        ends = [
+            np.concatenate([one[name].sel({"method": method}).values.ravel() for one in longest])
+            for name in ("log_partition_low", "log_partition_high")
+        ]
+        known = np.isfinite(ends[0])
+        apart = np.abs(0.5 * (ends[0] + ends[1]) - middle) > np.hypot(0.5 * (ends[1] - ends[0]), error)
+        found[f"{method}-agrees"] = f"{int((~apart)[known].sum())} of {int(known.sum())}"
+    every = [one.log_partition.sel({"method": "importance"}) for one in results.values()]
     found["refused"] = f"{sum(int(one.isnull().sum()) for one in every)} of {sum(one.size for one in every)}"
     shares = np.concatenate(
-        [one.log_partition_share.sel(method="importance").values.ravel() for one in longest]
+        [one.log_partition_share.sel({"method": "importance"}).values.ravel() for one in longest]
     )
     found["smallest-share"] = f"{100 * shares.min():.2g} %"
     shares = np.concatenate([one.log_fidelity_share.values.ravel() for one in results.values()])

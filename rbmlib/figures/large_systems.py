@@ -111,14 +111,14 @@ def partition_brackets(results: Results) -> InlineHTML:
             )
             for axes, n in zip(grid[:, 0], lengths, strict=True):
                 one = results[n, field].isel(seed=0)
-                exact = one.log_partition.sel(method="exact", drop=True)
+                exact = one.log_partition.sel({"method": "exact"}, drop=True)
                 middle = 0.5 * (
-                    one.log_partition_low.sel(method="annealed", drop=True)
-                    + one.log_partition_high.sel(method="reverse", drop=True)
+                    one.log_partition_low.sel({"method": "annealed"}, drop=True)
+                    + one.log_partition_high.sel({"method": "reverse"}, drop=True)
                 )
                 reference = exact.where(exact.notnull(), middle).values
                 for i, (method, label) in enumerate(_METHODS.items()):
-                    here = one.sel(method=method)
+                    here = one.sel({"method": method})
                     value = here.log_partition.values
                     ends = np.abs(
                         np.array([here.log_partition_low.values, here.log_partition_high.values]) - value
@@ -166,7 +166,7 @@ def effective_shares(results: Results) -> InlineHTML:
                     shares = (
                         one.log_fidelity_share
                         if name == "fidelity"
-                        else one.log_partition_share.sel(method=name, drop=True)
+                        else one.log_partition_share.sel({"method": name}, drop=True)
                     )
                     style.band(
                         axes, one.removed.values, shares.transpose("seed", "stage").values,
