@@ -13,6 +13,7 @@ import numba
 import numpy as np
 import xarray as xr
 
+from rbmlib.annealing import annealed_importance_sampling, reverse_annealed_importance_sampling
 from rbmlib.experiments.tfim_pruning import prune_trained
 from rbmlib.kernels.elementary import exp_array, log_array
 from rbmlib.kernels.initialisation import derived_seed
@@ -78,6 +79,12 @@ def arrays(ground_state, n_threads):
         samples = drawn_in_parts(rbm, 101, n_threads)
         yield f"sample {n_visible}x{n_hidden}", samples
         yield f"free energy {n_visible}x{n_hidden}", rbm.free_energy(samples)
+        for name, annealed in (
+            ("forwards", annealed_importance_sampling(rbm, 33, 20, 5, base=np.linspace(-1, 1, n_visible))),
+            ("backwards", reverse_annealed_importance_sampling(rbm, samples[:33], 20, 5)),
+        ):
+            yield f"annealed {name} {n_visible}x{n_hidden}", annealed.log_weights
+            yield f"annealed states {name} {n_visible}x{n_hidden}", annealed.states
         mask = np.arange(n_visible * n_hidden).reshape(n_visible, n_hidden) % 3 > 0
         state = train(
             rbm.replace(mask=mask),

@@ -124,16 +124,14 @@ def partition_brackets(results: Results) -> InlineHTML:
                         np.array([here.log_partition_low.values, here.log_partition_high.values]) - value
                     )
                     axes.errorbar(
-                        one.removed.values + 0.006 * (i - 1.5), value - reference, ends, fmt=_MARKS[i], markersize=2.5,
+                        one.stage.values + 0.17 * (i - 1.5), value - reference, ends, fmt=_MARKS[i], markersize=2.5,
                         elinewidth=0.8, color=style.CYCLE[i], label=label,
                     )  # fmt: skip
                 style.reference_line(axes, y=0.0)
-                axes.set_title(
-                    f"N = {n}" + ("" if exact.notnull().all() else ", against the bracket's middle"),
-                    fontsize=8,
-                )
-            _removed_axis(grid[-1, 0], one.removed.values)
-            grid[0, 0].set_title(f"{_title(field)}\n{grid[0, 0].get_title()}", fontsize=8)
+                against = "" if exact.notnull().all() else ", against the bracket's middle"
+                first = f"{_title(field)}\n" if n == lengths[0] else ""
+                axes.set_title(f"{first}N = {n}{against}", fontsize=8)
+            grid[-1, 0].set_xlabel("pruning iteration")
             handles, names = grid[0, 0].get_legend_handles_labels()
             figure.supylabel("log Z, deviation (nats)", fontsize=8)
             figure.legend(handles, names, loc="outside lower center", ncols=2)
@@ -141,7 +139,7 @@ def partition_brackets(results: Results) -> InlineHTML:
     return inline_svg(
         panels,
         title="Estimates of the partition function along the pruning",
-        description="Deviation of four estimates of log Z with 95 % intervals against the share of weights removed, "
+        description="Deviation of four estimates of log Z with 95 % intervals against the pruning iteration, "
         "one row a chain length, one panel a field; the zero line is the exact value where the hidden layer can be "
         "enumerated.",
     )
@@ -159,7 +157,7 @@ def effective_shares(results: Results) -> InlineHTML:
     panels = []
     for field in _fields(results):
         with style.context():
-            figure, grid = style.figure(3, 1, width=PANEL, height=5.4, sharex=True)
+            figure, grid = style.figure(3, 1, width=PANEL, height=5.4, sharex=True, sharey=True)
             for axes, name in zip(grid[:, 0], rows, strict=True):
                 for i, n in enumerate(_lengths(results)):
                     one = results[n, field]
@@ -173,7 +171,8 @@ def effective_shares(results: Results) -> InlineHTML:
                         color=style.CYCLE[i % len(style.CYCLE)], label=f"N = {n}",
                     )  # fmt: skip
                 axes.set_yscale("log")
-                axes.set_ylim(top=1.3)
+            bottom = min(float(one.log_partition_share.min()) for one in results.values())
+            grid[0, 0].set_ylim(min(0.006, 0.7 * bottom), 1.5)
             style.reference_line(grid[0, 0], y=0.01, label="refused below")
             _removed_axis(grid[-1, 0], one.removed.values)
             grid[0, 0].set_title(_title(field))
@@ -204,9 +203,11 @@ def calibration_curves(scores: Mapping[str, np.ndarray]) -> InlineHTML:
         for i, (name, values) in enumerate(scores.items()):
             held = [(np.abs(values) <= ndtri(0.5 + level / 2)).mean() for level in levels]
             label = f"{_CALIBRATED[name]} ({values.size})"
-            axes.plot(levels, held, color=style.CYCLE[i % len(style.CYCLE)], label=label, linewidth=1.2)
+            look = "-" if name in _METHODS else (0, (5, 1.5))
+            color = style.CYCLE[i % len(_METHODS)]
+            axes.plot(levels, held, color=color, linestyle=look, label=label, linewidth=1.2)
         axes.set_xlabel("nominal confidence")
-        axes.set_ylabel("share of intervals that hold the exact value")
+        axes.set_ylabel("share that holds the exact value")
         figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=1)
     return inline_svg(
         [figure],
