@@ -184,12 +184,12 @@ def test_figures_have_a_panel_for_each_field_and_name_what_they_show(study):
         (figures.effective_shares, "Effective sample size over number of samples"),
     ):
         drawn = make(study).html
-        assert drawn.count("</svg>") == 2
+        assert drawn.count("viewBox=") == 2
         assert words in drawn
     scores = large_systems_numbers.calibration(study)
     assert set(scores) == {"annealed", "reverse", "importance", "bridge", "kl", "log_fidelity"}
     assert {values.size for values in scores.values()} == {16}
-    assert figures.calibration_curves(scores).html.count("</svg>") == 1
+    assert figures.calibration_curves(scores).html.count("viewBox=") == 1
 
 
 @pytest.mark.parametrize(
