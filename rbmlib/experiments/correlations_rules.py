@@ -280,7 +280,7 @@ def derived(machines: xr.Dataset, n_samples: int) -> xr.Dataset:
     Parameters
     ----------
     machines : xarray.Dataset
-        An entry of :attr:`rbmlib.experiments.correlations.Study.machines`.
+        An entry of ``machines`` of :class:`rbmlib.experiments.correlations.Study`.
     n_samples : int
         Samples behind C(d).
 

@@ -62,7 +62,7 @@ ACCURATE_RELATIVE, BAD_RELATIVE = 0.01, 0.1
 
 
 def within(results: xr.Dataset, stage: str) -> xr.DataArray:
-    """The measures during a stage (field, seed, time, measure): one of :data:`STAGES`, "training" or "pruning"."""
+    """The measures during a stage (field, seed, time, measure): one of ``STAGES``, "training" or "pruning"."""
     when, _, process = stage.rpartition(" ")
     dimension = {"training": "epoch", "pruning": "stage"}[process]
     values = results[process]
@@ -96,7 +96,7 @@ def interval(values: NDArray[np.float64], confidence: float = CONFIDENCE) -> Est
 def correlations_by_stage(results: xr.Dataset) -> xr.Dataset:
     """Mean rank correlations with KL and their intervals: ``value``, ``low``, ``high`` (field, time, measure).
 
-    ``time`` holds :data:`STAGES`. NaN where too few seeds have a value.
+    ``time`` holds ``STAGES``. NaN where too few seeds have a value.
     """
     fields = [float(h) for h in results.field.values]
     found = np.full((3, len(fields), len(STAGES), len(PHYSICAL)), np.nan)

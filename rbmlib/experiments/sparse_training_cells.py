@@ -71,7 +71,7 @@ def train_and_prune(
 
 
 def train_dense(ground_state: xr.Dataset, **training: Any) -> xr.Dataset:
-    """A dense machine; portable bits. ``training`` is what :func:`_train` takes, here and below."""
+    """A dense machine; portable bits. ``training`` is what ``_train`` takes, here and below."""
     return _train(None, ground_state, **training)
 
 
