@@ -26,7 +26,7 @@ from .kernels import large_pcd as _pcd
 from .kernels.contrastive_divergence import shuffle as _shuffle
 from .kernels.philox import STREAM_LARGE_SAMPLING as _STREAM_SAMPLING
 from .kernels.sparse_sums import sparse_layer as _sparse_layer
-from .kernels.table_sums import state_words as _state_words
+from .kernels.table_sums import SPARE_WORDS
 from .rbm import RBM, check_binary, check_seed
 from .training import DivergedError, LearningRate
 
@@ -218,7 +218,7 @@ def sample_chains(
     ValueError
         If an argument is out of range, or a unit's weights and bias add up to 2**100 or more in absolute value.
     """
-    visible = check_binary("states", states, rbm.n_visible).copy()
+    visible = check_binary("states", states, rbm.n_visible)
     for name, value in (("n_steps", n_steps), ("first_step", first_step), ("first_chain", first_chain)):
         _check_integer(name, value)
     _check_integer("n_threads", n_threads, 1)
@@ -237,14 +237,13 @@ def sample_chains(
         first, last = n_chains * part // n_threads, n_chains * (part + 1) // n_threads
         scratch = scratch_of(max(rbm.weights.shape), _gibbs.largest_block(last - first))
         _gibbs.gibbs_steps(
-            *layers, scratch, packed, first, last - first, n_steps, first_step, first_chain + first,
+            *layers, scratch, packed.reshape(-1), first, last - first, n_steps, first_step, first_chain + first,
             np.uint64(_STREAM_SAMPLING), seed_word,
         )  # fmt: skip
 
     with ThreadPoolExecutor(n_threads) as pool:
         list(pool.map(advance, range(n_threads)))
-    _gibbs.unpack_states(packed, visible)
-    return visible
+    return _unpacked(packed, rbm.n_visible)
 
 
 class _Run:
@@ -275,10 +274,11 @@ class _Run:
             *(_fixed_point.padded_bias(offset) for offset in offsets),
             _mask_words(rbm.mask),
         )
-        self.data = _packed(samples)
+        self.data = _packed(samples).ravel()
         self.work = _pcd.empty_work(rbm.n_visible, rbm.n_hidden, batch_size, n_chains)
-        self.chains = self.work.states[self.work.chain_row * _state_words(rbm.n_visible) :]
-        self.chains[:] = _packed(chains)
+        packed = _packed(chains)
+        self.chains = self.work.states.reshape(-1, packed.shape[1])[self.work.chain_row :]
+        self.chains[:] = packed
         if not _bounded(*self.arrays()):
             raise ValueError(_UNBOUNDED)
 
@@ -322,8 +322,7 @@ class _Run:
     def state(self) -> PersistentState:
         """The run as it stands, in arrays of its own."""
         n_visible, n_hidden = self.mask.shape
-        chains = np.empty((self.work.n_chains, n_visible), np.uint8)
-        _gibbs.unpack_states(self.chains, chains)
+        chains = _unpacked(self.chains, n_visible)
         offsets = self.parameters.visible_offset[:n_visible], self.parameters.hidden_offset[:n_hidden]
         return PersistentState(
             RBM(*self.arrays(), self.mask), self.update, chains, *(offset.copy() for offset in offsets)
@@ -368,9 +367,15 @@ def _mini_batches(n_samples: int, batch_size: int, first: int, seed: int) -> Ite
 
 
 def _packed(states: NDArray[np.uint8]) -> NDArray[np.uint16]:
-    packed = np.empty(len(states) * _state_words(states.shape[1]), np.uint16)
-    _gibbs.pack_states(states, packed)
-    return packed
+    """States as the kernels keep them: sixteen units a word, unit 0 the lowest bit, and spare words; (n, words)."""
+    rows = np.zeros((len(states), 2 * (-(-states.shape[1] // 16) + SPARE_WORDS)), np.uint8)
+    bits = np.packbits(states, axis=1, bitorder="little")
+    rows[:, : bits.shape[1]] = bits
+    return rows.view("<u2")
+
+
+def _unpacked(rows: NDArray[np.uint16], n_units: int) -> NDArray[np.uint8]:
+    return np.unpackbits(rows.view(np.uint8), axis=1, count=n_units, bitorder="little")
 
 
 def _mask_words(mask: NDArray[np.bool_]) -> NDArray[np.uint16]:

@@ -199,24 +199,3 @@ def gibbs_steps(
                 visible_layer, hidden, 0, rows, np.uint64(step), chain, np.uint64(stream), k0, k1,
                 first_visible_counter(n_hidden), scratch, visible, row,
             )  # fmt: skip
-
-
-@jit
-def pack_states(states, packed):
-    """Pack uint8 rows of 0 and 1 into flat uint16 rows of :func:`state_words`."""
-    stride = state_words(states.shape[1])
-    for row in range(states.shape[0]):
-        for word in range(stride):
-            packed[row * stride + word] = np.uint16(0)
-        for unit in range(states.shape[1]):
-            packed[row * stride + unit // 16] |= np.uint16(states[row, unit]) << np.uint16(unit % 16)
-
-
-@jit
-def unpack_states(packed, states):
-    """The inverse of :func:`pack_states`."""
-    stride = state_words(states.shape[1])
-    for row in range(states.shape[0]):
-        for unit in range(states.shape[1]):
-            word = packed[row * stride + unit // 16]
-            states[row, unit] = np.uint8((word >> np.uint16(unit % 16)) & np.uint16(1))

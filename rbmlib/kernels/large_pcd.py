@@ -283,7 +283,7 @@ def pcd_updates(parameters, work, data, rows, k, rates, offset_rates, first_upda
     """Updates ``first_update, first_update + 1, ...``, one for every row of ``rows``, on one thread.
 
     Parameters and the chains (rows of ``work.states`` from ``work.chain_row`` on) change in place. ``data`` holds
-    packed rows of states (:func:`rbmlib.kernels.large_gibbs.pack_states`); ``rows`` (n_updates, n_batch) which of
+    rows of states (of :func:`rbmlib.kernels.table_sums.state_words`), flat; ``rows`` (n_updates, n_batch) which of
     them form each mini-batch; ``rates`` and ``offset_rates`` are those of each update. Returns the number of
     updates made: fewer than asked if a parameter is not finite, or beyond 2**100, before one of them.
     """

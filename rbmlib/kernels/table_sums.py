@@ -17,6 +17,7 @@ from .options import inline, jit
 
 GROUPS = 8
 MOST_BITS = 5
+SPARE_WORDS = 8
 
 
 @inline
@@ -44,8 +45,8 @@ def empty_table():
 
 @inline
 def state_words(n_units):
-    """Words of 16 units in a row of states: a few more than needed, always zero, since tables read ahead."""
-    return (n_units + 15) // 16 + 8
+    """Words of a row of states, uint16: sixteen units each, and a few that stay zero, since tables read ahead."""
+    return (n_units + 15) // 16 + SPARE_WORDS
 
 
 @jit

@@ -9,6 +9,8 @@ from rbmlib.kernels import fixed_point
 from rbmlib.persistent import sample_chains, train_persistent
 from rbmlib.rbm import RBM
 
+PARAMETERS = ("weights", "visible_bias", "hidden_bias")
+
 # One unit, whole panels, part of a panel, and more panels than are drawn from one block of counters.
 SIZES = [(1, 1), (5, 3), (16, 32), (18, 9), (33, 100), (120, 17)]
 
@@ -75,9 +77,8 @@ def test_the_mean_update_is_the_gradient_of_the_likelihood():
         moved = train_persistent(
             state, data, n_updates=1, learning_rate=1.0, seed=seed, centred=False, **settings
         )
-        steps.append(
-            np.concatenate([(getattr(moved.rbm, name) - getattr(rbm, name)).ravel() for name in ("weights", "visible_bias", "hidden_bias")])
-        )  # fmt: skip
+        changes = [getattr(moved.rbm, name) - getattr(rbm, name) for name in PARAMETERS]
+        steps.append(np.concatenate([change.ravel() for change in changes]))
     steps = np.array(steps)
     codes = (np.arange(64)[:, None] >> np.arange(6)) & 1
     expected = np.zeros(steps.shape[1])
