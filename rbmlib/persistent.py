@@ -31,7 +31,7 @@ from .rbm import RBM, check_binary, check_seed
 from .training import DivergedError, LearningRate
 
 # Below this fraction of non-zero weights sparse sums are faster than dense ones (measured at 784 x 400, 512 chains).
-SPARSE_BELOW = 0.2
+SPARSE_BELOW = 0.25
 _LARGEST_BOUND = 2.0**100
 _UPDATES_A_CALL = 50
 _UNBOUNDED = "rbm must have weights and a bias that add up to less than 2**100 for every unit"

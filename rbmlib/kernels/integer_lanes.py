@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 from llvmlite import ir
+from llvmlite.ir import values
 from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
@@ -108,23 +109,62 @@ def where_bits(typingctx, bits, a):
     return a(bits, a), codegen
 
 
+def _keep_rolled(builder, branch):
+    """Tell LLVM not to unroll the loop that ends in ``branch``."""
+    module = builder.module
+    disable = module.add_metadata([ir.MetaDataString(module, "llvm.loop.unroll.disable")])
+    # A loop's metadata names itself first, which llvmlite writes only if it is added by hand.
+    loop = values.MDValue(module, [disable], name=str(len(module.metadata)))
+    loop.operands = (loop, disable)
+    branch.set_metadata("llvm.loop", loop)
+
+
 @intrinsic
-def add_where_bits(typingctx, totals, scalar, bits, at):
-    """Add a uint32 to the lanes of ``totals[r]`` whose bit is set in the uint16 ``bits[at + r]``, for every r."""
-    if not (isinstance(totals, types.UniTuple) and totals.dtype is u32x16 and scalar == types.uint32):
+def add_where_bits(typingctx, totals, terms, places, first, last, bits, base):
+    """Add ``terms[k]``, k = first ... last - 1, to the lanes of ``totals[r]`` whose bit is set, for every r.
+
+    The bits of ``totals[r]`` are the uint16 ``bits[base + places[k] + r]``.
+    """
+    if not (isinstance(totals, types.UniTuple) and totals.dtype is u32x16):
         return None
 
     def codegen(context, builder, signature, args):
-        term = _broadcast(builder, args[1], u32x16.llvm)
-        first = _pointer(context, builder, signature.args[2], args[2], args[3])
-        sums = []
-        for number in range(totals.count):
-            chosen = builder.bitcast(builder.load(builder.gep(first, [_I64(number)])), _BITS)
-            total = builder.extract_value(args[0], number)
-            sums.append(builder.select(chosen, builder.add(total, term), total))
-        return context.make_tuple(builder, signature.return_type, sums)
+        start, after = args[3], args[4]
+        before = builder.block
+        body, done = builder.append_basic_block("weights"), builder.append_basic_block("done")
+        initial = [builder.extract_value(args[0], r) for r in range(totals.count)]
+        builder.cbranch(builder.icmp_signed("<", start, after), body, done)
+        builder.position_at_end(body)
+        k = builder.phi(_I64)
+        k.add_incoming(start, before)
+        sums = [builder.phi(u32x16.llvm) for _ in initial]
+        term, place = (
+            builder.load(_pointer(context, builder, signature.args[which], args[which], k))
+            for which in (1, 2)
+        )
+        term = _broadcast(builder, term, u32x16.llvm)
+        at = builder.add(args[6], builder.zext(place, _I64))
+        words = _pointer(context, builder, signature.args[5], args[5], at)
+        added = []
+        for register, total in enumerate(sums):
+            chosen = builder.bitcast(builder.load(builder.gep(words, [_I64(register)])), _BITS)
+            added.append(builder.select(chosen, builder.add(total, term), total))
+        following = builder.add(k, _I64(1))
+        k.add_incoming(following, body)
+        # In one copy of the loop LLVM finds the masked addition; unrolled, it blends and adds.
+        _keep_rolled(builder, builder.cbranch(builder.icmp_signed("<", following, after), body, done))
+        builder.position_at_end(done)
+        results = []
+        for total, value, more in zip(sums, initial, added, strict=True):
+            total.add_incoming(value, before)
+            total.add_incoming(more, body)
+            result = builder.phi(u32x16.llvm)
+            result.add_incoming(value, before)
+            result.add_incoming(more, body)
+            results.append(result)
+        return context.make_tuple(builder, signature.return_type, results)
 
-    return totals(totals, scalar, bits, types.intp), codegen
+    return totals(totals, terms, places, types.intp, types.intp, bits, types.intp), codegen
 
 
 @intrinsic

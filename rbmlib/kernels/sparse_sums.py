@@ -24,10 +24,13 @@ _REGISTERS = TILE // 16
 
 
 class SparseLayer(NamedTuple):
-    """The non-zero weights of a :class:`rbmlib.kernels.fixed_point.Layer`: those of output o from ``starts[o]`` on."""
+    """The non-zero weights of a :class:`rbmlib.kernels.fixed_point.Layer`: those of output o from ``starts[o]`` on.
+
+    ``places`` says where the bits of the weight's input unit stand in a tile of :func:`find_columns`.
+    """
 
     values: NDArray[np.uint32]
-    inputs: NDArray[np.uint32]
+    places: NDArray[np.uint32]
     starts: NDArray[np.int64]
     bias: NDArray[np.uint32]
     grid: NDArray[np.float32]
@@ -49,7 +52,7 @@ def sparse_layer(layer):
     for output in range(n_outputs):
         starts[output + 1] += starts[output]
     values = np.empty(starts[n_outputs], np.uint32)
-    inputs = np.empty(starts[n_outputs], np.uint32)
+    places = np.empty(starts[n_outputs], np.uint32)
     for output in range(n_outputs):
         panel, lane = output // PANEL, output % PANEL
         to = starts[output]
@@ -57,9 +60,9 @@ def sparse_layer(layer):
             value = layer.weights[panel * panel_size + PANEL * row + lane]
             if value != 0:
                 values[to] = value
-                inputs[to] = np.uint32(row)
+                places[to] = np.uint32(row * _REGISTERS)
                 to += 1
-    return SparseLayer(values, inputs, starts, layer.bias, layer.grid, layer.n_in, layer.n_out)
+    return SparseLayer(values, places, starts, layer.bias, layer.grid, layer.n_in, layer.n_out)
 
 
 @inline
@@ -94,13 +97,12 @@ def sparse_panel_sums(layer, panel, n_chains, columns, scratch, sums, to):
             output = panel * PANEL + lane
             start = splat(layer.bias[output])
             totals = (start, start, start, start, start, start, start, start)
-            for k in range(layer.starts[output], layer.starts[output + 1]):
-                at = base + np.int64(layer.inputs[k]) * _REGISTERS
-                totals = add_where_bits(totals, layer.values[k], columns, at)
+            first, last = layer.starts[output], layer.starts[output + 1]
+            totals = add_where_bits(totals, layer.values, layer.places, first, last, columns, base)
             for register in range(_REGISTERS):
                 store(scratch, lane * TILE + 16 * register, totals[register])
-        for first in range(tile * TILE, min((tile + 1) * TILE, n_chains), 16):
-            store_transposed(sums, to + first * PANEL, PANEL, scratch, first - tile * TILE, TILE)
+        for row in range(tile * TILE, min((tile + 1) * TILE, n_chains), 16):
+            store_transposed(sums, to + row * PANEL, PANEL, scratch, row - tile * TILE, TILE)
 
 
 @inline
