@@ -1,7 +1,6 @@
 r"""Large machines: training by persistent contrastive divergence, and sampling of many chains.
 
-For machines of hundreds of units a layer, where :func:`rbmlib.training.train` and :meth:`rbmlib.rbm.RBM.sample` would take
-several times as long. Fields are exact integer sums (:mod:`rbmlib.kernels.fixed_point`), so that the result's bits depend
+For hundreds of units a layer, where :func:`rbmlib.training.train` and :meth:`rbmlib.rbm.RBM.sample` are slower. Fields are exact integer sums (:mod:`rbmlib.kernels.fixed_point`), so that the result's bits depend
 on neither the number of threads nor the way the sums are made; they are other bits than those of ``train`` and ``sample``,
 whose sums round.
 

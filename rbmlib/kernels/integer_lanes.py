@@ -22,21 +22,16 @@ _EIGHT = ir.VectorType(_I64, 8)
 _CACHE_LINE = 64
 
 
-def _integer_operation(name):
-    @intrinsic
-    def operation(typingctx, a, b):
-        if not (a == b == u32x16):
-            return None
+@intrinsic
+def add(typingctx, a, b):
+    """Sums modulo 2**32."""
+    if not (a == b == u32x16):
+        return None
 
-        def codegen(context, builder, signature, args):
-            return getattr(builder, name)(*args)
+    def codegen(context, builder, signature, args):
+        return builder.add(*args)
 
-        return a(a, b), codegen
-
-    return operation
-
-
-add, subtract = (_integer_operation(name) for name in ("add", "sub"))
+    return a(a, b), codegen
 
 
 @intrinsic
