@@ -1,8 +1,8 @@
 r"""Large machines: training by persistent contrastive divergence, and sampling of many chains.
 
-For hundreds of units a layer, where :func:`rbmlib.training.train` and :meth:`rbmlib.rbm.RBM.sample` are slower. Fields are exact integer sums (:mod:`rbmlib.kernels.fixed_point`), so that the result's bits depend
-on neither the number of threads nor the way the sums are made; they are other bits than those of ``train`` and ``sample``,
-whose sums round.
+For hundreds of units a layer, where :func:`rbmlib.training.train` and :meth:`rbmlib.rbm.RBM.sample` are slower. Fields
+are exact integer sums (:mod:`rbmlib.kernels.fixed_point`): the result's bits depend on neither the number of threads nor
+the way the sums are made, but they are other bits than those of ``train`` and ``sample``, whose sums round.
 
 An update compares a mini-batch with chains that live on between updates (Tieleman 2008), and its gradient is centred
 (Montavon & Mueller 2012; Melchior, Fischer & Wiskott 2016): :mod:`rbmlib.kernels.large_pcd` has the equations.
