@@ -122,7 +122,7 @@ def mps_sampling(n_spins: int) -> Pair:
 
 
 N_VISIBLE, N_HIDDEN, N_CHAINS = 784, 400, 512
-ACTIVE = 0.19  # of MNIST's pixels, binarised
+ACTIVE = 0.13  # of MNIST's pixels, binarised above 127
 
 
 def large_machine(diluted: float = 0.0) -> RBM:
