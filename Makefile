@@ -69,7 +69,7 @@ $(BENCH)/.bench: pyproject.toml constraints.txt
 	@echo "installing the peers into $(BENCH): some minutes the first time"
 	$(PYTHON) -m venv $(BENCH)
 	$(BENCH)/bin/python $(PIP) install -c constraints.txt -e '.[lab]' torch==2.13.0
-	$(BENCH)/bin/python $(PIP) install -c constraints.txt --no-deps qucumber==1.3.3 tqdm
+	$(BENCH)/bin/python $(PIP) install -c constraints.txt --no-deps qucumber==1.3.3 rbms==0.5.0 h5py==3.16.0 tqdm
 	@touch $@
 
 lock:

@@ -17,6 +17,7 @@ from rbmlib.annealing import annealed_importance_sampling, reverse_annealed_impo
 from rbmlib.experiments.tfim_pruning import prune_trained
 from rbmlib.kernels.elementary import exp_array, log_array
 from rbmlib.kernels.initialisation import derived_seed
+from rbmlib.persistent import LinearDecay, sample_chains, train_persistent
 from rbmlib.quantum.mps import MatrixProductState
 from rbmlib.quantum.observables import exact_observables
 from rbmlib.rbm import RBM
@@ -106,6 +107,19 @@ def arrays(ground_state, n_threads):
             # More states than a block of the kernels' tables.
             for name, value in vars(exact_observables(state.rbm.probabilities(), 1.3)).items():
                 yield f"exact {name}", np.array(value)
+
+    # Whole panels of sixteen units and parts of one; few enough weights for sparse sums, and too many.
+    for n_visible, n_hidden, kept in ((120, 48, 3), (50, 20, 8)):
+        mask = np.arange(n_visible * n_hidden).reshape(n_visible, n_hidden) * 7 % 20 < kept
+        rbm = RBM.random(n_visible, n_hidden, 11, scale=0.7, mask=mask)
+        samples = sample_chains(rbm, np.zeros((101, n_visible)), 4, 77, n_threads=n_threads)
+        settings = {"n_updates": 3, "learning_rate": LinearDecay(0.1), "n_chains": 21, "batch_size": 33}
+        state = train_persistent(rbm, samples, seed=9, k=2, n_threads=n_threads, **settings)
+        yield f"large sample {n_visible}x{n_hidden}", samples
+        for name in ("weights", "visible_bias", "hidden_bias"):
+            yield f"large PCD {name} {n_visible}x{n_hidden}", getattr(state.rbm, name)
+        for name in ("chains", "visible_offset", "hidden_offset"):
+            yield f"large PCD {name} {n_visible}x{n_hidden}", getattr(state, name)
 
     x = np.linspace(-20, 20, 100_001)
     out = np.empty_like(x)

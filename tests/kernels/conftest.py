@@ -146,10 +146,109 @@ def contrastive_divergence(rbm, data, epochs, rates, seed, k, batch_size, weight
     return w, b, c, chains
 
 
+# --- large machines: exact sums of integers -------------------------------------------------------------------------
+
+LARGE_SAMPLING, LARGE_TRAINING = 10, 11
+
+
+def panel_uniforms(n_units, first_block, step, chain, stream, seed):
+    """The uniform numbers of one layer of one chain: panel 6 s + r takes number r of counters 16 (first_block + s) + lane."""
+    n_sixes = -(-n_units // 96)
+    found = np.empty((n_sixes, 6, 16), F)
+    for s in range(n_sixes):
+        for lane in range(16):
+            w = philox((16 * (first_block + s) + lane, step, chain, stream), key_of(seed))
+            bits = [word >> 11 for word in w]
+            bits += [(w[0] % 2**11) * 2**10 + w[1] % 2**10, (w[2] % 2**11) * 2**10 + w[3] % 2**10]
+            found[s, :, lane] = [(2 * b + 1) * 2.0**-22 for b in bits]
+    return found.reshape(-1)[:n_units]
+
+
+def rounded(weights, bias):
+    """Weights (n_in, n_out) and bias in integers, and the grid of every output."""
+    bound = np.abs(bias)
+    for row in weights:
+        bound = bound + np.abs(row)
+    exponent = np.maximum(np.frexp(bound)[1], -29)
+    grid = np.ldexp(F(1), exponent - 30).astype(F)
+    return np.rint(weights / grid).astype(np.int64), np.rint(bias / grid).astype(np.int64), grid
+
+
+def exact_fields(states, weights, bias):
+    weights, bias, grid = rounded(weights, bias)
+    return (states.astype(np.int64) @ weights + bias).astype(F) * grid
+
+
+def large_gibbs(weights, visible_bias, hidden_bias, states, steps, first_chain, stream, seed):
+    """Visible states of a large machine after Gibbs steps of the given numbers, one chain a row."""
+    n_visible, n_hidden = weights.shape
+    for step in steps:
+        chains = range(first_chain, first_chain + len(states))
+        u = np.array([panel_uniforms(n_hidden, 0, step, c, stream, seed) for c in chains])
+        hidden = draw(exact_fields(states, weights, hidden_bias), u)
+        u = np.array([panel_uniforms(n_visible, -(-n_hidden // 96), step, c, stream, seed) for c in chains])
+        states = draw(exact_fields(hidden, weights.T, visible_bias), u)
+    return states
+
+
+def batches(n_samples, batch_size, n_batches, seed):
+    """Mini-batches from one random order of the samples after the other."""
+    n_orders = -(-batch_size * n_batches // n_samples)
+    endless = np.concatenate([shuffled(n_samples, epoch, seed) for epoch in range(n_orders)])
+    return endless[: batch_size * n_batches].reshape(n_batches, batch_size)
+
+
+def centred_pcd(rbm, data, rates, seed, k, n_chains, batch_size, offset_rate=0.01, centred=True):
+    """Parameters, chains and offsets after one update for every rate."""
+    w, b, c = rbm.weights.copy(), rbm.visible_bias.copy(), rbm.hidden_bias.copy()
+    n_visible, n_hidden = w.shape
+    chains = data[np.arange(n_chains) % len(data)]
+    mu, lam = np.zeros(n_visible, F), np.zeros(n_hidden, F)
+    panels = -(-n_hidden // 16)
+    edges = [panels * block // 4 * 16 for block in range(5)]
+    for update, rows in enumerate(batches(len(data), batch_size, len(rates), seed)):
+        rate, batch = F(rates[update]), data[rows]
+        nu = F((offset_rate if update else 1.0) * centred)
+        chains = large_gibbs(w, b, c, chains, range(update * k, update * k + k), 0, LARGE_TRAINING, seed)
+        means = []
+        for states, factor in ((batch, F(2**30) / F(batch_size)), (chains, -F(2**30) / F(n_chains))):
+            e = exp_negative(exact_fields(states, w, c))
+            means.append(np.rint(factor / (F(1) + e)).astype(np.int64))
+        v_data = batch.sum(0, dtype=np.int64).astype(F) / F(batch_size)
+        dv = v_data - chains.sum(0, dtype=np.int64).astype(F) / F(n_chains)
+        mu = mu + nu * (v_data - mu)
+        unit = F(2.0**-30)
+        dp = (means[0].sum(0) + means[1].sum(0)).astype(F) * unit
+        lam = fused(nu, means[0].sum(0).astype(F) * unit - lam, lam)
+        gradient = (batch.T.astype(np.int64) @ means[0] + chains.T.astype(np.int64) @ means[1]).astype(
+            F
+        ) * unit
+        gradient = fused(-mu[:, None], dp, gradient)
+        gradient = np.where(rbm.mask, fused(-dv[:, None], lam, gradient), F(0))
+        w = fused(rate, gradient, w)
+        by_mu = np.zeros(n_hidden, F)
+        for i in range(n_visible):
+            by_mu = fused(mu[i], gradient[i], by_mu)
+        c = fused(rate, dp - by_mu, c)
+        padded = np.zeros((n_visible, 16 * panels), F)
+        padded[:, :n_hidden] = gradient
+        lam_padded = np.zeros(16 * panels, F)
+        lam_padded[:n_hidden] = lam
+        by_lam = np.zeros((16, n_visible), F)
+        for block in range(4):
+            total = np.zeros((16, n_visible), F)
+            for at in range(edges[block], edges[block + 1], 16):
+                total = fused(padded[:, at : at + 16].T, lam_padded[at : at + 16, None], total)
+            by_lam = by_lam + total
+        b = b + rate * (dv - tree_sum(by_lam))
+    return w, b, c, chains, mu, lam
+
+
 @pytest.fixture(scope="session")
 def twin():
     """The slow twins of the kernels."""
     return SimpleNamespace(
         philox=philox, uniforms=uniforms, exp_negative=exp_negative, gibbs=gibbs, shuffled=shuffled,
         contrastive_divergence=contrastive_divergence, TRAINING=TRAINING, SAMPLING=SAMPLING,
+        large_gibbs=large_gibbs, centred_pcd=centred_pcd, rounded=rounded, LARGE_SAMPLING=LARGE_SAMPLING,
     )  # fmt: skip
