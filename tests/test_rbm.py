@@ -235,6 +235,7 @@ FOREIGN = (
     "pickle", "array of objects", "pickle inside", "one array", "missing", "shapes", "not a number", "text array", "empty", "text",
 )  # fmt: skip
 
+
 @pytest.mark.parametrize("kind", FOREIGN)
 def test_a_foreign_file_is_refused_by_name_and_nothing_in_it_runs(tmp_path, monkeypatch, kind):
     monkeypatch.chdir(tmp_path)

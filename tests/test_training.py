@@ -183,7 +183,9 @@ def test_the_rates_keep_their_bits():
 RATES = ["0x1.95d6579308970p-4", "0x1.462be34b22c7cp-7", "0x1.0624dd2f1a9fap-10"]
 
 
-@pytest.mark.parametrize("values", [(0.0,), (-0.1,), (np.nan,), (np.inf,), (1e39,), (0.1, 0.0), (0.1, np.nan)])
+@pytest.mark.parametrize(
+    "values", [(0.0,), (-0.1,), (np.nan,), (np.inf,), (1e39,), (0.1, 0.0), (0.1, np.nan)]
+)
 def test_a_rate_that_is_not_positive_is_refused(values):
     with pytest.raises(ValueError, match=r"learning rate: (first|last) must be a positive number"):
         LearningRate(*values)
