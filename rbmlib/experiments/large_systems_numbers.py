@@ -20,11 +20,12 @@ ESTIMATES = tuple(name for name in METHODS if name != "exact")
 
 def setting(results: Mapping[Place, xr.Dataset], parameters: Mapping[str, Any]) -> str:
     """Lengths, seeds and sizes of a run, for captions."""
-    lengths = ", ".join(str(n) for n in sorted({n for n, _ in results}))
+    lengths, fields = sorted({n for n, _ in results}), sorted({field for _, field in results})
     seeds = ", ".join(
-        f"{one.sizes['seed']} (N = {n}, h/J = {h:g})" for (n, h), one in sorted(results.items())
+        f"{' and '.join(str(results[n, field].sizes['seed']) for field in fields)} (N = {n})" for n in lengths
     )
-    return f"N = {lengths}; {parameters['n_samples']:,} training samples; seeds: {seeds}"
+    at = " and ".join(f"{field:g}" for field in fields)
+    return f"{parameters['n_samples']:,} training samples; seeds at h/J = {at}: {seeds}"
 
 
 def covered(results: xr.Dataset, method: str) -> tuple[int, int]:

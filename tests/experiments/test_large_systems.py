@@ -159,7 +159,9 @@ def test_every_number_of_the_page_is_there(study):
     assert "(N = 22)" in numbers["kl-dense-critical"]
     assert numbers["annealed-coverage"].endswith("at N = 6")
     assert "of 16 " in numbers["annealed-coverage"]
-    assert "seeds: 2 (N = 6, h/J = 1)" in large_systems_numbers.setting(study, parameters)
+    assert "seeds at h/J = 1 and 2: 2 and 2 (N = 6), 2 and 1 (N = 22)" in large_systems_numbers.setting(
+        study, parameters
+    )
 
 
 def test_coverage_counts_intervals_that_hold_the_exact_value():
