@@ -18,7 +18,7 @@ def test_no_executed_notebook_is_stale() -> None:
     assert {entry.name: entry.reason for entry in status(PROJECT) if entry.state != "fresh"} == {}
 
 
-@pytest.mark.parametrize("name", PROJECT.names())
+@pytest.mark.parametrize("name", PROJECT.in_book())
 def test_an_executed_notebook_equals_a_fresh_execution(name: str, tmp_path: Path) -> None:
     request = settle(PROJECT, name)
     record = make_record(PROJECT, name, request.values, request.profile)

@@ -221,6 +221,10 @@ def test_a_library_that_only_the_worker_imports_is_recorded_and_another_version_
     about.parent.mkdir(parents=True)
     (tmp_path / "libraries" / "torch.py").write_text("")
     about.write_text("Metadata-Version: 2.1\nName: torch\nVersion: 9.8\n")
+    # Another test may have imported the real one.
+    for name in [name for name in sys.modules if name.partition(".")[0] == "torch"]:
+        monkeypatch.delitem(sys.modules, name)
+    origin._version.cache_clear()
     monkeypatch.syspath_prepend(str(tmp_path / "libraries"))
     cells = cells.edit(
         "def crash(seed):",
