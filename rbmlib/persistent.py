@@ -27,7 +27,7 @@ from .kernels.philox import STREAM_LARGE_SAMPLING as _STREAM_SAMPLING
 from .kernels.sparse_sums import sparse_layer as _sparse_layer
 from .kernels.table_sums import SPARE_WORDS
 from .rbm import RBM, check_binary, check_seed
-from .training import DivergedError, LearningRate
+from .training import DivergedError, LearningRate, _check_positive_integer
 
 # Below this fraction of non-zero weights sparse sums are faster than dense ones (measured at 784 x 400, 512 chains).
 SPARSE_BELOW = 0.25
@@ -153,9 +153,11 @@ def train_persistent(
         ("n_updates", n_updates), ("k", k), ("n_chains", n_chains), ("batch_size", batch_size),
         ("callback_every", callback_every), ("n_threads", n_threads),
     ):  # fmt: skip
-        _check_integer(name, value, 1)
+        _check_positive_integer(name, value)
     until = (
-        n_updates if until_update is None else min(_check_integer("until_update", until_update), n_updates)
+        n_updates
+        if until_update is None
+        else min(_check_positive_integer("until_update", until_update, 0), n_updates)
     )
     if not 0 < offset_rate <= 1:
         raise ValueError(f"offset_rate must be a number above 0 and at most 1, not {offset_rate!r}")
@@ -219,8 +221,8 @@ def sample_chains(
     """
     visible = check_binary("states", states, rbm.n_visible)
     for name, value in (("n_steps", n_steps), ("first_step", first_step), ("first_chain", first_chain)):
-        _check_integer(name, value)
-    _check_integer("n_threads", n_threads, 1)
+        _check_positive_integer(name, value, 0)
+    _check_positive_integer("n_threads", n_threads)
     seed_word = np.uint64(check_seed("seed", seed))
     if not _bounded(rbm.weights, rbm.visible_bias, rbm.hidden_bias):
         raise ValueError(_UNBOUNDED)
@@ -392,9 +394,3 @@ def _bounded(
         bool((np.abs(weights).sum(axis=axis, dtype=np.float64) + np.abs(bias) < _LARGEST_BOUND).all())
         for axis, bias in ((1, visible_bias), (0, hidden_bias))
     )
-
-
-def _check_integer(name: str, value: int, least: int = 0) -> int:
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
-        raise ValueError(f"{name} must be an integer >= {least}, not {value!r}")
-    return int(value)

@@ -28,6 +28,7 @@ from . import correlations
 from . import correlations_rules as rules
 from .correlations import PROFILES, Study
 from .correlations_rules import Part
+from .objections import missing_fields, other_setting
 from .tfim_pruning_rules import CRITICAL, PARAMAGNETIC
 
 CLAIMS = (
@@ -265,11 +266,9 @@ def _objection(p: Mapping[str, Any]) -> str | None:
     """Why a run cannot settle the claims, which are about the paper's setting; None if it can."""
     if not set(SIZES) <= set(p["n_spins"]):
         return f"needs N = 18, 50 and 100; this run has {', '.join(map(str, p['n_spins']))}"
-    if not {CRITICAL, PARAMAGNETIC} <= {float(h) for h in p["field"]}:
-        return f"needs h/J = 1 and 2; this run has {', '.join(f'{h:g}' for h in p['field'])}"
-    for name, value in {"hidden_per_visible": 0.5, "prune_fraction": 0.1, "n_iterations": 18}.items():
-        if p[name] != value:
-            return f"settled for {name} = {value}; this run has {p[name]}"
+    expected = {"hidden_per_visible": 0.5, "prune_fraction": 0.1, "n_iterations": 18}
+    if objection := missing_fields(p["field"]) or other_setting(p, expected):
+        return objection
     for n in SIZES:
         for field, fewest in FEWEST_SEEDS.items():
             if (seeds := correlations.n_seeds(p, n, field)) < fewest:

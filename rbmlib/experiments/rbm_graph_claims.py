@@ -14,8 +14,9 @@ from rbmlib.lab.profiles import label, resolve
 from rbmlib.pruning import connected_components, weight_concentration
 
 from . import rbm_graph
+from .objections import missing_fields, other_setting, too_few_seeds
 from .rbm_graph import PROFILES
-from .tfim_pruning_rules import CRITICAL, FEWEST_SEEDS, PARAMAGNETIC, Finding
+from .tfim_pruning_rules import CRITICAL, PARAMAGNETIC, Finding
 
 CLAIMS = ("A1.few-large-weights",)
 
@@ -57,13 +58,11 @@ def few_large_rule(results: xr.Dataset) -> Finding:
 
 def _objection(parameters: Mapping[str, Any]) -> str | None:
     """Why a run cannot settle the claim, which is about ten qubits; None if it can."""
-    if parameters["n_spins"] != 10:
-        return f"settled for n_spins = 10; this run has {parameters['n_spins']}"
-    if not {CRITICAL, PARAMAGNETIC} <= {float(h) for h in parameters["fields"]}:
-        return f"needs h/J = 1 and 2; this run has {', '.join(f'{h:g}' for h in parameters['fields'])}"
-    if parameters["n_seeds"] < FEWEST_SEEDS:
-        return f"needs at least {FEWEST_SEEDS} seeds; this run has {parameters['n_seeds']}"
-    return None
+    return (
+        other_setting(parameters, {"n_spins": 10})
+        or missing_fields(parameters["fields"])
+        or too_few_seeds(parameters["n_seeds"])
+    )
 
 
 def settle(results: xr.Dataset, parameters: Mapping[str, Any]) -> list[Verdict]:
@@ -87,8 +86,7 @@ def settle(results: xr.Dataset, parameters: Mapping[str, Any]) -> list[Verdict]:
     if objection is not None:
         return [Verdict(name, "not decided", None, None, seeds, profile, objection) for name in CLAIMS]
     found = few_large_rule(results)
-    reason = found.text[0].upper() + found.text[1:] + "."
-    return [Verdict(CLAIMS[0], found.outcome, found.value, found.interval, seeds, profile, reason)]
+    return [Verdict(CLAIMS[0], found.outcome, found.value, found.interval, seeds, profile, found.sentence)]
 
 
 def verdicts(profile: str) -> list[Verdict]:

@@ -13,9 +13,10 @@ from rbmlib.lab.profiles import label, resolve
 
 from . import schedules
 from . import schedules_rules as rules
+from .objections import missing_fields, other_setting, too_few_seeds
 from .phase_scan_rules import doubled
 from .schedules import PROFILES, STANDARD
-from .tfim_pruning_rules import CRITICAL, FEWEST_SEEDS, PARAMAGNETIC, percent
+from .tfim_pruning_rules import CRITICAL, PARAMAGNETIC, percent
 
 CLAIMS = ("A2.other-schedules",)
 
@@ -33,16 +34,11 @@ def _objection(parameters: Mapping[str, Any]) -> str | None:
         "n_iterations": 18,
         "later_fraction": 0.05,
     }
-    for name, value in expected.items():
-        if parameters[name] != value:
-            return f"settled for {name} = {value}; this run has {parameters[name]}"
-    if not {CRITICAL, PARAMAGNETIC} <= {float(h) for h in parameters["fields"]}:
-        return f"needs h/J = 1 and 2; this run has {', '.join(f'{h:g}' for h in parameters['fields'])}"
+    if objection := other_setting(parameters, expected) or missing_fields(parameters["fields"]):
+        return objection
     if not set(FIRST_STEPS) <= set(parameters["first_fractions"]):
         return f"needs the first steps 10, 20, 30 and 40 %; this run has {_listed(parameters['first_fractions'])}"
-    if parameters["n_seeds"] < FEWEST_SEEDS:
-        return f"needs at least {FEWEST_SEEDS} seeds; this run has {parameters['n_seeds']}"
-    return None
+    return too_few_seeds(parameters["n_seeds"])
 
 
 def _listed(fractions: Any) -> str:
@@ -73,9 +69,7 @@ def settle(results: xr.Dataset, parameters: Mapping[str, Any]) -> list[Verdict]:
     found = rules.schedule_rule(claimed, [f"first {100 * first:g} %" for first in FIRST_STEPS])
     halved = schedules.halved_name(parameters)
     beside = rules.schedule_rule(claimed, [halved])
-    reason = (
-        f"{found.text[0].upper() + found.text[1:]}. Beside it, {halved!r}: {beside.outcome}, {beside.text}."
-    )
+    reason = f"{found.sentence} Beside it, {halved!r}: {beside.outcome}, {beside.text}."
     return [Verdict(CLAIMS[0], found.outcome, found.value, found.interval, seeds, profile, reason)]
 
 

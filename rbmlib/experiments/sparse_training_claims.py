@@ -21,6 +21,7 @@ from rbmlib.lab.profiles import label, resolve
 from . import sparse_training
 from . import sparse_training_cluster_rules as cluster_rules
 from . import sparse_training_rules as rules
+from .objections import missing_fields, other_setting
 from .sparse_training import PROFILES, Study
 from .tfim_pruning_rules import FEWEST_SEEDS, Finding
 
@@ -63,11 +64,8 @@ def machines(study: Study) -> dict[str, Any]:
 def _objection(parameters: Mapping[str, Any]) -> str | None:
     """Why a run cannot settle the claims, which are about the paper's setting; None if it can."""
     expected = {"n_spins": 18, "n_hidden": 9, "prune_fraction": 0.1, "n_iterations": 5, "wide_hidden": 36}
-    for name, value in expected.items():
-        if parameters[name] != value:
-            return f"settled for {name} = {value}; this run has {parameters[name]}"
-    if not set(rules.FIELDS) <= {float(h) for h in parameters["fields"]}:
-        return f"needs h/J = 1 and 2; this run has {', '.join(f'{h:g}' for h in parameters['fields'])}"
+    if objection := other_setting(parameters, expected) or missing_fields(parameters["fields"]):
+        return objection
     if parameters["n_epochs"] < 500:
         return f"needs at least 500 epochs; this run has {parameters['n_epochs']}"
     for name in ("n_seeds", "ablation_seeds"):
@@ -123,7 +121,7 @@ def settle(study: Study, parameters: Mapping[str, Any]) -> list[Verdict]:
     for name in CLAIMS:
         one = found[name]
         beside = _beside(_CHECKED[name], study) if name in _CHECKED else ""
-        reason = f"{one.text[0].upper()}{one.text[1:]}.{beside}"
+        reason = one.sentence + beside
         settled.append(Verdict(name, one.outcome, one.value, one.interval, seeds[name], profile, reason))
     return settled
 

@@ -17,14 +17,11 @@ from rbmlib.lab.claims import Verdict
 from rbmlib.lab.profiles import Profile, label
 from rbmlib.pruning import schedule
 
-from . import tfim_pruning
-from .tfim_pruning_rules import FEWEST_SEEDS, Finding
+from . import tfim_pruning, tfim_standard
+from .objections import other_setting, too_few_seeds
+from .tfim_pruning_rules import Finding
 
-SHARED = (
-    "n_spins", "n_hidden", "n_seeds", "n_samples", "k", "batch_size", "n_epochs", "learning_rate",
-    "final_learning_rate", "finetune_epochs", "finetune_rate", "final_finetune_rate", "prune_fraction",
-    "n_iterations",
-)  # fmt: skip
+SHARED = tuple(name for name in tfim_standard.NAMES if name != "fields")
 """The parameters of a machine's training and pruning."""
 
 FIRST_FRESH_SEED = 10
@@ -39,16 +36,7 @@ def standard(profile: str) -> dict[str, Any]:
 
 def check(p: Mapping[str, Any], fields: Sequence[float]) -> None:
     """Complain about shared parameters and fields that cannot be meant, before hours are spent."""
-    tfim_pruning._check(
-        {
-            **tfim_pruning.PROFILES["book"].parameters,
-            **{name: p[name] for name in SHARED},
-            "fields": fields,
-            "algorithms": ["cd"],
-            "convergence_epochs": 0,
-            "check_seeds": 0,
-        }
-    )
+    tfim_standard.check({**p, "fields": fields})
     first = p["first_seed"]
     if isinstance(first, bool) or not isinstance(first, int) or first < 0:
         raise ValueError(f"first_seed must be an integer >= 0, not {first!r}")
@@ -81,14 +69,14 @@ def together(datasets: Mapping[tuple[float, int], xr.Dataset], p: Mapping[str, A
 
 def objection(p: Mapping[str, Any], fields: Sequence[float], needed: Sequence[float]) -> str | None:
     """Why a run cannot settle claims about the paper's setting; None if it can."""
-    for name, value in {"n_spins": 18, "n_hidden": 9, "prune_fraction": 0.1, "n_iterations": 18}.items():
-        if p[name] != value:
-            return f"settled for {name} = {value}; this run has {p[name]}"
+    expected = {"n_spins": 18, "n_hidden": 9, "prune_fraction": 0.1, "n_iterations": 18}
+    if differs := other_setting(p, expected):
+        return differs
     if not set(needed) <= {float(h) for h in fields}:
         wanted, given = (" and ".join(f"{h:g}" for h in values) for values in (needed, fields))
         return f"needs h/J = {wanted}; this run has {given}"
-    if p["n_seeds"] < FEWEST_SEEDS:
-        return f"needs at least {FEWEST_SEEDS} seeds; this run has {p['n_seeds']}"
+    if few := too_few_seeds(p["n_seeds"]):
+        return few
     if p["first_seed"] < FIRST_FRESH_SEED:
         return (
             f"the rules were thought out on seeds below {FIRST_FRESH_SEED}, which judge nothing here; "
@@ -110,7 +98,7 @@ def verdicts_of(
             found.interval,
             int(p["n_seeds"]),
             profile,
-            f"{found.text[0].upper()}{found.text[1:]}.",
+            found.sentence,
         )
         for name, found in findings.items()
     ]

@@ -19,6 +19,7 @@ from rbmlib.pruning import weight_concentration
 
 from . import tfim_pruning
 from . import tfim_pruning_rules as rules
+from .objections import missing_fields, other_setting, too_few_seeds
 from .tfim_pruning import PROFILES, Study
 
 CLAIMS = (
@@ -72,16 +73,11 @@ def _scales(study: Study) -> dict[float, float]:
 def _objection(parameters: Mapping[str, Any]) -> str | None:
     """Why a run cannot settle the claims, which are about the paper's setting; None if it can."""
     expected = {"n_spins": 18, "n_hidden": 9, "prune_fraction": 0.1, "n_iterations": 18}
-    for name, value in expected.items():
-        if parameters[name] != value:
-            return f"settled for {name} = {value}; this run has {parameters[name]}"
-    if not {rules.CRITICAL, rules.PARAMAGNETIC} <= {float(h) for h in parameters["fields"]}:
-        return f"needs h/J = 1 and 2; this run has {', '.join(f'{h:g}' for h in parameters['fields'])}"
+    if objection := other_setting(parameters, expected) or missing_fields(parameters["fields"]):
+        return objection
     if "cd" not in parameters["algorithms"]:
         return "contrastive divergence decides, and this run leaves it out"
-    if parameters["n_seeds"] < rules.FEWEST_SEEDS:
-        return f"needs at least {rules.FEWEST_SEEDS} seeds; this run has {parameters['n_seeds']}"
-    return None
+    return too_few_seeds(parameters["n_seeds"])
 
 
 def settle(study: Study, parameters: Mapping[str, Any]) -> list[Verdict]:

@@ -78,6 +78,11 @@ class Finding(NamedTuple):
     outcome: Outcome
     text: str
 
+    @property
+    def sentence(self) -> str:
+        """The words as a sentence."""
+        return f"{self.text[0].upper()}{self.text[1:]}."
+
 
 class Curves(NamedTuple):
     """Pruning curves of one way of training.

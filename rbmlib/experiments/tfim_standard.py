@@ -33,16 +33,7 @@ NAMES = (
     "n_iterations",
 )
 """The parameters of a standard run."""
-RECIPE = (
-    "k",
-    "batch_size",
-    "n_epochs",
-    "learning_rate",
-    "final_learning_rate",
-    "finetune_epochs",
-    "finetune_rate",
-    "final_finetune_rate",
-)
+RECIPE = NAMES[NAMES.index("k") : NAMES.index("prune_fraction")]
 """Those of them that make a :class:`rbmlib.experiments.tfim_cells.Recipe`."""
 
 BOOK, QUICK = (
@@ -55,6 +46,17 @@ def _whole(p: Mapping[str, Any]) -> dict[str, Any]:
     """Parameters of the pruning study that leave everything out but these runs."""
     chosen = {name: p[name] for name in NAMES}
     return {**chosen, "algorithms": ["cd"], "convergence_epochs": 0, "check_seeds": 0}
+
+
+def check(p: Mapping[str, Any]) -> None:
+    """Complain about parameters that cannot be meant, before hours are spent.
+
+    Raises
+    ------
+    ValueError
+        If a parameter is out of range; the message names it.
+    """
+    tfim_pruning._check({**tfim_pruning.PROFILES["book"].parameters, **_whole(p)})
 
 
 def cells(p: Mapping[str, Any]) -> list[Cell]:

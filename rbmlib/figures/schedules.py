@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from rbmlib.figures import style
 from rbmlib.figures.inline_svg import InlineHTML, inline_svg
@@ -49,6 +50,35 @@ def _looks(runs: Sequence[str]) -> dict[str, dict[str, object]]:
     return looks
 
 
+def _panels(
+    fields: xr.DataArray,
+    measures: Sequence[str],
+    size: tuple[float, float],
+    labels: Mapping[str, str],
+    columns: int,
+    draw: Callable[[Axes, float, str], np.ndarray],
+) -> list[Figure]:
+    """One figure a field, one logarithmic row a measure, over the share of weights removed.
+
+    ``size`` is the height in inches without rows and that of a row; ``draw`` fills an axes for a field and a
+    measure and returns the removed fractions; the legend has so many columns.
+    """
+    panels = []
+    for field in fields.values:
+        with style.context():
+            height = size[0] + size[1] * len(measures)
+            figure, grid = style.figure(len(measures), 1, width=PANEL, height=height, sharex=True)
+            for axes, measure in zip(grid[:, 0], measures, strict=True):
+                axes.set_yscale("log")
+                removed = draw(axes, field, measure)
+                axes.set_ylabel(labels[measure])
+            _removed_axis(grid[-1, 0], removed)
+            grid[0, 0].set_title(_title(float(field)))
+            figure.legend(*grid[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=columns)
+        panels.append(figure)
+    return panels
+
+
 def schedule_curves(results: xr.Dataset) -> InlineHTML:
     """Errors against the share of weights removed for every schedule, one column a field.
 
@@ -65,32 +95,24 @@ def schedule_curves(results: xr.Dataset) -> InlineHTML:
     measures = _measured(results.pruning, MEASURES)
     runs = _schedules(results)
     looks = _looks(runs)
-    panels = []
-    for field in results.field.values:
-        with style.context():
-            figure, grid = style.figure(
-                len(measures), 1, width=PANEL, height=1.2 + 1.7 * len(measures), sharex=True
-            )
-            for axes, measure in zip(grid[:, 0], measures, strict=True):
-                removed, errors = _curve(results, STANDARD, field, measure)
-                axes.fill_between(
-                    removed,
-                    errors.min(axis=0),
-                    errors.max(axis=0),
-                    color=style.COLORS["grey"],
-                    alpha=0.3,
-                    linewidth=0,
-                )
-                _mean(axes, removed, errors, color="black", label="standard")
-                for run in runs:
-                    removed, errors = _curve(results, run, field, measure)
-                    _mean(axes, removed, errors, label=run, linewidth=1.1, **looks[run])
-                axes.set_yscale("log")
-                axes.set_ylabel(LABELS[measure])
-            _removed_axis(grid[-1, 0], removed)
-            grid[0, 0].set_title(_title(float(field)))
-            figure.legend(*grid[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
-        panels.append(figure)
+
+    def draw(axes: Axes, field: float, measure: str) -> np.ndarray:
+        removed, errors = _curve(results, STANDARD, field, measure)
+        axes.fill_between(
+            removed,
+            errors.min(axis=0),
+            errors.max(axis=0),
+            color=style.COLORS["grey"],
+            alpha=0.3,
+            linewidth=0,
+        )
+        _mean(axes, removed, errors, color="black", label="standard")
+        for run in runs:
+            removed, errors = _curve(results, run, field, measure)
+            _mean(axes, removed, errors, label=run, linewidth=1.1, **looks[run])
+        return removed
+
+    panels = _panels(results.field, measures, (1.2, 1.7), LABELS, 2, draw)
     return inline_svg(
         panels,
         title="Errors under other pruning schedules",
@@ -120,29 +142,21 @@ def ratio_curves(ratios: xr.DataArray, margin: float, bands: Sequence[tuple[floa
     measures = _measured(ratios, MEASURES)
     runs = [str(run) for run in ratios.run.values]
     looks = _looks(runs)
-    panels = []
-    for field in ratios.field.values:
-        with style.context():
-            figure, grid = style.figure(
-                len(measures), 1, width=PANEL, height=1.2 + 1.5 * len(measures), sharex=True
-            )
-            for axes, measure in zip(grid[:, 0], measures, strict=True):
-                axes.axhspan(1 / margin, margin, color=style.COLORS["grey"], alpha=0.15, linewidth=0)
-                style.reference_line(axes, y=1.0)
-                for _, end in bands[:-1]:
-                    style.reference_line(axes, x=end)
-                for run in runs:
-                    values = ratios.sel(run=run, field=field, measure=measure)
-                    axes.plot(ratios.removed.values, values.values, label=run, linewidth=1.2, **looks[run])
-                axes.set_yscale("log")
-                axes.set_yticks([0.25, 0.5, 1, 2, 4], ["1/4", "1/2", "1", "2", "4"])
-                axes.set_yticks([], minor=True)
-                axes.set_ylim(0.2, 5.0)
-                axes.set_ylabel(RATIO_LABELS[measure])
-            _removed_axis(grid[-1, 0], ratios.removed.values)
-            grid[0, 0].set_title(_title(float(field)))
-            figure.legend(*grid[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
-        panels.append(figure)
+
+    def draw(axes: Axes, field: float, measure: str) -> np.ndarray:
+        axes.axhspan(1 / margin, margin, color=style.COLORS["grey"], alpha=0.15, linewidth=0)
+        style.reference_line(axes, y=1.0)
+        for _, end in bands[:-1]:
+            style.reference_line(axes, x=end)
+        for run in runs:
+            values = ratios.sel(run=run, field=field, measure=measure)
+            axes.plot(ratios.removed.values, values.values, label=run, linewidth=1.2, **looks[run])
+        axes.set_yticks([0.25, 0.5, 1, 2, 4], ["1/4", "1/2", "1", "2", "4"])
+        axes.set_yticks([], minor=True)
+        axes.set_ylim(0.2, 5.0)
+        return ratios.removed.values
+
+    panels = _panels(ratios.field, measures, (1.2, 1.5), RATIO_LABELS, 2, draw)
     return inline_svg(
         panels,
         title="Errors of other schedules relative to the standard one",
@@ -161,22 +175,14 @@ def control_curves(results: xr.Dataset) -> InlineHTML:
     """
     measures = _measured(results.pruning, ("kl", "mroe"))
     runs = [run for run in CONTROLS if run in results.run.values]
-    panels = []
-    for field in results.field.values:
-        with style.context():
-            figure, grid = style.figure(
-                len(measures), 1, width=PANEL, height=1.0 + 1.7 * len(measures), sharex=True
-            )
-            for axes, measure in zip(grid[:, 0], measures, strict=True):
-                for run in runs:
-                    removed, errors = _curve(results, run, field, measure)
-                    style.band(axes, removed, errors, label=CONTROLS[run])
-                axes.set_yscale("log")
-                axes.set_ylabel(LABELS[measure])
-            _removed_axis(grid[-1, 0], removed)
-            grid[0, 0].set_title(_title(float(field)))
-            figure.legend(*grid[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
-        panels.append(figure)
+
+    def draw(axes: Axes, field: float, measure: str) -> np.ndarray:
+        for run in runs:
+            removed, errors = _curve(results, run, field, measure)
+            style.band(axes, removed, errors, label=CONTROLS[run])
+        return removed
+
+    panels = _panels(results.field, measures, (1.0, 1.7), LABELS, 3, draw)
     return inline_svg(
         panels,
         title="Pruning by other criteria",

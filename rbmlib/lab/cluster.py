@@ -34,7 +34,7 @@ from rbmlib.lab.errors import (
 )
 from rbmlib.lab.worker import THREADS
 
-CONNECT_SECONDS = 10.0  # how long a scheduler may take to answer
+CONNECT_SECONDS = 30.0  # how long a scheduler may take to answer, on a machine that is busy with cells
 _GREETING_SECONDS = 2.0  # and how much longer for a first word
 SILENCE = "5 minutes"  # as long as Dask itself waits for a sign of life from a worker
 _LOOK_SECONDS = 2.0  # between two questions to the scheduler how many workers it has
@@ -103,8 +103,12 @@ def _connect(client: Callable[..., Any], address: str, timeout: float) -> Any:
     made: Future = Future()
 
     def connect() -> None:
+        options = {"timeout": timeout, "set_as_default": False, "name": "rbmlib"}
         try:
-            connected = client(address, timeout=timeout, set_as_default=False, name="rbmlib")
+            try:
+                connected = client(address, **options)
+            except AssertionError:  # a thread of Dask's own did not come to run within ten seconds
+                connected = client(address, **options)
         except Exception as error:  # noqa: BLE001 - raised below, in the thread that asked
             with suppress(InvalidStateError):
                 made.set_exception(error)

@@ -1,0 +1,29 @@
+"""Why a run cannot settle claims about a paper's setting: each function says it in words, or returns None."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from .tfim_pruning_rules import CRITICAL, FEWEST_SEEDS, PARAMAGNETIC
+
+
+def other_setting(parameters: Mapping[str, Any], expected: Mapping[str, Any]) -> str | None:
+    """A parameter is not what the claims are about."""
+    for name, value in expected.items():
+        if parameters[name] != value:
+            return f"settled for {name} = {value}; this run has {parameters[name]}"
+    return None
+
+
+def missing_fields(fields: Iterable[float]) -> str | None:
+    """The critical point or the paramagnet is not among the fields."""
+    given = [float(field) for field in fields]
+    if {CRITICAL, PARAMAGNETIC} <= set(given):
+        return None
+    return f"needs h/J = 1 and 2; this run has {', '.join(f'{h:g}' for h in given)}"
+
+
+def too_few_seeds(n_seeds: int) -> str | None:
+    """An interval over so few seeds says nothing."""
+    return f"needs at least {FEWEST_SEEDS} seeds; this run has {n_seeds}" if n_seeds < FEWEST_SEEDS else None
