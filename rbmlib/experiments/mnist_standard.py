@@ -19,11 +19,10 @@ from rbmlib.mnist.data import MNIST, MNIST_CHECKSUM
 from rbmlib.pruning import CRITERIA
 
 from . import mnist_cells
+from .mnist_judge_cells import RECIPES
 
 BACKENDS = ("numba", "torch")
 """What trains: compiled loops, one machine a cell, or an accelerator, all replicas of a dilution at once."""
-RECIPES = ("over-pruned", "synthetic", "both")
-"""What a judge of digits may learn from as examples of no digits."""
 
 BOOK: dict[str, Any] = {
     "images": MNIST,
@@ -55,9 +54,11 @@ BOOK: dict[str, Any] = {
     "n_folds": 5,
     "negatives_removed": [0.9, 0.95],
     "n_negatives": 500,
+    "n_held_out": 100,
+    "n_synthetic": 5000,
     "judge_updates": 2500,
     "judge_batch_size": 128,
-    "judge_learning_rate": 1e-3,
+    "judge_learning_rate": 2e-3,
 }  # fmt: skip
 """The shared parameters and their values in the profile of this name."""
 
@@ -80,6 +81,8 @@ QUICK: dict[str, Any] = {
     "control_removed": [0.0, 0.3, 0.8],
     "n_folds": 2,
     "n_negatives": 150,
+    "n_held_out": 30,
+    "n_synthetic": 500,
     "judge_updates": 300,
 }
 
@@ -126,7 +129,8 @@ def check(p: Mapping[str, Any]) -> None:
     for name, least in (
         ("n_hidden", 1), ("n_replicas", 1), ("k", 1), ("n_chains", 1), ("batch_size", 1), ("n_updates", 1),
         ("record_every", 1), ("ais_chains", 2), ("ais_temperatures", 1), ("n_samples", 3), ("n_steps", 1), ("n_shown", 1),
-        ("control_replicas", 0), ("n_folds", 2), ("n_negatives", 1), ("judge_updates", 1), ("judge_batch_size", 2),
+        ("control_replicas", 0), ("n_folds", 2), ("n_negatives", 2), ("n_held_out", 1), ("n_synthetic", 1),
+        ("judge_updates", 1), ("judge_batch_size", 2),
     ):  # fmt: skip
         if type(p[name]) is not int or p[name] < least:
             raise ValueError(f"{name} must be an integer >= {least}, not {p[name]!r}")
@@ -156,6 +160,8 @@ def check(p: Mapping[str, Any]) -> None:
     for name in ("n_shown", "n_negatives"):
         if p[name] > p["n_samples"]:
             raise ValueError(f"{name} must be at most n_samples = {p['n_samples']}, not {p[name]}")
+    if p["n_held_out"] >= p["n_negatives"]:
+        raise ValueError(f"n_held_out must be below n_negatives = {p['n_negatives']}, not {p['n_held_out']}")
     if p["backend"] not in BACKENDS:
         raise ValueError(f"backend must be one of {', '.join(BACKENDS)}, not {p['backend']!r}")
     recipes = list(p["recipes"])

@@ -90,7 +90,7 @@ def patchwork(images: ArrayLike, shape: tuple[int, int], seed: int, side: int = 
     return _unblocked(mixed, shape, side)
 
 
-FAMILIES: dict[str, Callable[[ArrayLike, tuple[int, int], int], NDArray[np.uint8]]] = {
+FAMILIES: dict[str, Callable[..., NDArray[np.uint8]]] = {
     "noise of equal ink": shuffled_pixels,
     "shuffled blocks": shuffled_blocks,
     "independent pixels": independent_pixels,
@@ -99,6 +99,43 @@ FAMILIES: dict[str, Callable[[ArrayLike, tuple[int, int], int], NDArray[np.uint8
     "fragments": fragments,
 }
 """The families by name."""
+
+_IN_BLOCKS = (shuffled_blocks, patchwork)
+
+
+def make(name: str, images: ArrayLike, shape: tuple[int, int], seed: int) -> NDArray[np.uint8]:
+    """Negatives of a family, in blocks of a quarter of the shorter side or the next smaller that fit.
+
+    Parameters
+    ----------
+    name : str
+        One of :data:`FAMILIES`.
+    images : array, (n_images, n_pixels) or (n_images, height, width)
+        Digits that they are made from.
+    shape : (int, int)
+        Height and width.
+    seed : int
+        In [0, 2**64).
+
+    Returns
+    -------
+    array of uint8, (n_images, n_pixels)
+
+    Raises
+    ------
+    ValueError
+        If there is no such family, and as :func:`rbmlib.mnist.images.check_images`.
+    """
+    if name not in FAMILIES:
+        raise ValueError(f"name must be one of {', '.join(FAMILIES)}, not {name!r}")
+    family = FAMILIES[name]
+    if family in _IN_BLOCKS:
+        height, width = shape
+        fitting = (
+            side for side in range(1, max(1, min(shape) // 4) + 1) if not (height % side or width % side)
+        )
+        return family(images, shape, seed, side=max(fitting))
+    return family(images, shape, seed)
 
 
 def _blocks(rows: NDArray[np.uint8], shape: tuple[int, int], side: int) -> NDArray[np.uint8]:
