@@ -16,6 +16,7 @@ from types import ModuleType
 from typing import NamedTuple
 
 from rbmlib.figures.inline_svg import InlineHTML
+from rbmlib.lab.cell import Cell
 from rbmlib.lab.claims import Claim, Verdict, load_claims
 from rbmlib.lab.errors import ResultNotFound
 from rbmlib.lab.store import Store
@@ -193,9 +194,10 @@ def _missing_results(study: Study, profile: str, store: Store) -> str:
             return f"{NOT_RUN}: {name} has no profile {profile}"
         cells = experiment.cells(**experiment.PROFILES[profile].parameters)
         missing = 0
+        keys: dict[Cell, str] = {}
         for cell in cells:
             try:
-                missing += not store.has(store.key(cell))
+                missing += not store.has(store.key(cell, keys))
             except ResultNotFound:  # an input is missing, and so is what needs it
                 missing += 1
         if missing:

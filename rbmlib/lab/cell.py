@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import sys
@@ -97,8 +98,10 @@ class Cell:
 
     @cached_property
     def identity(self) -> str:
-        """Canonical JSON of function, parameters and needs; two cells are equal when this is."""
-        needs = {name: json.loads(cell.identity) for name, cell in self.needs.items()}
+        """Canonical JSON of function, parameters and, as hashes, needs; two cells are equal when this is."""
+        needs = {
+            name: hashlib.sha256(cell.identity.encode()).hexdigest() for name, cell in self.needs.items()
+        }
         return canonical_json({"compute": self.name, "parameters": dict(self.parameters), "needs": needs})
 
     def __eq__(self, other: object) -> bool:

@@ -118,8 +118,8 @@ class Store:
     def __repr__(self) -> str:
         return f"Store(published={str(self.published)!r}, cache={str(self.cache)!r})"
 
-    def key(self, cell: Cell) -> str:
-        """Return the key of a cell.
+    def key(self, cell: Cell, known: dict[Cell, str] | None = None) -> str:
+        """Return the key of a cell; of cells that `known` holds it is taken from there, and others are added.
 
         Raises
         ------
@@ -128,8 +128,11 @@ class Store:
         FingerprintError
             If the code of its function cannot be followed.
         """
-        needs = {name: self.digest(self.key(need)) for name, need in cell.needs.items()}
-        return self.key_with(cell, needs)
+        known = {} if known is None else known
+        if cell not in known:
+            needs = {name: self.digest(self.key(need, known)) for name, need in cell.needs.items()}
+            known[cell] = self.key_with(cell, needs)
+        return known[cell]
 
     def key_with(self, cell: Cell, needs: Mapping[str, str]) -> str:
         """Return the key of a cell whose inputs have these digests."""

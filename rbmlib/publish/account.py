@@ -128,11 +128,11 @@ def _account(project: Project, name: str) -> Account:
     status, experiment = notebook_status(project, name), project.experiment(name)
     published = experiment.PROFILES[PUBLISHED_PROFILE].parameters if experiment is not None else {}
     parameters = record.get("parameters", published)
-    store, origins = project.store(), {}
+    store, origins, keys = project.store(), {}, {}
     cells = list(dict.fromkeys(part for cell in published_cells(project, name) for part in cell.with_needs()))
     for cell in cells:
         try:
-            key = store.key(cell)
+            key = store.key(cell, keys)
             if store.has(key, published=True):
                 origins[key] = store.origin(key)
         except (DamagedResult, ResultNotFound):

@@ -288,10 +288,11 @@ def published_results(project: Project, name: str) -> list[tuple[str, str] | Non
 
     store = project.store()
     found: list[tuple[str, str] | None] = []
+    keys: dict[Any, str] = {}
     for cell in published_cells(project, name):
         try:
             # The key holds digests of the cell's inputs; without those nothing can be stored under it.
-            key = store.key(cell)
+            key = store.key(cell, keys)
             found.append((key, store.digest(key)) if store.has(key, published=True) else None)
         except (DamagedResult, KeyError):
             found.append(None)
