@@ -1,0 +1,163 @@
+"""What Diaz-Faloh & Mulet say of their classifier in appendix A, and what the results say of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from rbmlib.lab.claims import Verdict
+from rbmlib.lab.profiles import label, resolve
+from rbmlib.mnist.data import MNIST_CHECKSUM
+
+from . import mnist_dilution_rules as rules
+from . import quality_judge
+from .mnist_judge_cells import BOTH, OVER_PRUNED, SYNTHETIC
+from .objections import other_setting
+from .quality_drops import MEASURES, find_drop
+from .quality_judge import PROFILES, Study
+
+CLAIMS = ("B7.judge",)
+
+NOTHING = "\u2013"
+
+
+def _objection(p: Mapping[str, Any]) -> str | None:
+    """Why a run cannot settle the claim, which is about the paper's setting; None if it can."""
+    if p["images_checksum"] != MNIST_CHECKSUM:
+        return f"settled for MNIST; this run has the images of {p['images']}"
+    if differs := other_setting(p, {"n_hidden": 400}):
+        return differs
+    if p["n_replicas"] < rules.FEWEST_REPLICAS:
+        return f"needs at least {rules.FEWEST_REPLICAS} replicas; this run has {p['n_replicas']}"
+    return None
+
+
+def settle(results: Study, parameters: Mapping[str, Any]) -> list[Verdict]:
+    """The verdicts on ``CLAIMS`` from a study's results.
+
+    Parameters
+    ----------
+    results : Study
+        What :func:`rbmlib.experiments.quality_judge.results` returned.
+    parameters : mapping
+        The parameters that it was given.
+
+    Returns
+    -------
+    list of Verdict
+        In the order of ``CLAIMS``. A run at another setting, or with too few replicas, decides nothing and says so.
+    """
+    p = resolve(PROFILES, "book", parameters)
+    profile, n = label(PROFILES, p), int(p["n_replicas"])
+    if (objection := _objection(p)) is not None:
+        return [Verdict(name, "not decided", None, None, n, profile, objection) for name in CLAIMS]
+    found = rules.judge_rule(
+        results.accuracy.digits.sel(recipe=OVER_PRUNED).values,
+        by_machine(results.accuracy, OVER_PRUNED, seen=True).mean("removed").values.ravel(),
+        by_machine(results.accuracy, OVER_PRUNED, seen=False).mean("removed").values.ravel(),
+    )
+    return [
+        Verdict(
+            CLAIMS[0], found.outcome, float(found.value), _within(found.interval), n, profile, found.sentence
+        )
+    ]
+
+
+def verdicts(profile: str) -> list[Verdict]:
+    """The verdicts on ``CLAIMS`` from the stored results of a profile."""
+    parameters = resolve(PROFILES, profile)
+    return settle(quality_judge.results(**parameters), parameters)
+
+
+def by_machine(accuracy: xr.Dataset, recipe: str, *, seen: bool) -> xr.DataArray:
+    """Share of each machine's negatives that judges of a recipe reject, mean over those that have seen it or have not.
+
+    Parameters
+    ----------
+    accuracy : xarray.Dataset
+        As in :class:`rbmlib.experiments.quality_judge.Study`.
+    recipe : str
+        The recipe.
+    seen : bool
+        Whether judges count that have learnt from other images of the machine, or those that have not.
+
+    Returns
+    -------
+    xarray.DataArray
+        (dilution, replica, removed); NaN where there is no such judge.
+    """
+    of = accuracy.sel(recipe=recipe)
+    return of.rejected.where(of.seen == seen).mean("fold").transpose("dilution", "replica", "removed")
+
+
+def numbers(results: Study, parameters: Mapping[str, Any]) -> dict[str, str]:
+    """Numbers that the chapter's sentences quote, as text."""
+    accuracy, curves = results.accuracy, results.curves
+    unseen = by_machine(accuracy, OVER_PRUNED, seen=False)
+    worst = unseen.mean("removed")
+    at = np.unravel_index(int(np.argmin(worst.values)), worst.shape)
+    found = {
+        "machines": f"{worst.size}",
+        "learnt-from": f"{int(accuracy.seen.sel(recipe=OVER_PRUNED).sum('replica').max()) * worst.sizes['dilution']}",
+        "folds": f"{accuracy.sizes['fold']}",
+        "negatives-at": " and ".join(_percent(f) for f in accuracy.removed.values),
+        "digits-range": _range(accuracy.digits.sel(recipe=OVER_PRUNED).values),
+        "classes-range": _range(accuracy.classes.sel(recipe=OVER_PRUNED).values),
+        "seen": _percent(by_machine(accuracy, OVER_PRUNED, seen=True).mean().item(), 1),
+        "unseen": _percent(unseen.mean().item(), 1),
+        "worst": _percent(worst.values[at], 1),
+        "worst-dilution": _percent(float(worst.dilution[at[0]])),
+        "below-claim": f"{int((worst < rules.CLAIMED_ACCURACY).sum())}",
+        "families-by-over-pruned": _percent(accuracy.families.sel(recipe=OVER_PRUNED).mean().item()),
+        "machines-by-synthetic": _percent(by_machine(accuracy, SYNTHETIC, seen=False).mean().item()),
+        "digits-by-synthetic": _percent(accuracy.digits.sel(recipe=SYNTHETIC).mean().item(), 1),
+        "families-by-synthetic": _percent(accuracy.families.sel(recipe=SYNTHETIC).mean().item(), 1),
+        "machines-by-both": NOTHING,
+        "families-by-both": NOTHING,
+    }
+    if BOTH in accuracy.recipe:
+        found["machines-by-both"] = _percent(by_machine(accuracy, BOTH, seen=False).mean().item(), 1)
+        found["families-by-both"] = _percent(accuracy.families.sel(recipe=BOTH).mean().item(), 1)
+    dense, position = {}, {}
+    for recipe in curves.recipe.values:
+        mean = cross_fitted(curves, recipe).mean(axis=0)
+        dense[recipe] = mean[0]
+        position[recipe] = find_drop(curves.removed.values, mean, MEASURES["quality"]).position
+    for text, values in (("dense", dense), ("drop", position)):
+        found[f"{text}-by-over-pruned"] = _percent(values[OVER_PRUNED])
+        found[f"{text}-by-synthetic"] = _percent(values[SYNTHETIC])
+        found[f"{text}-by-both"] = _percent(values[BOTH]) if BOTH in values else NOTHING
+        found[f"{text}-apart"] = f"{100 * (max(values.values()) - min(values.values())):.1f}"
+    found["folds-apart"] = f"{100 * folds_apart(curves):.1f}"
+    found["compared"] = _percent(float(parameters["compared_dilution"]))
+    return found
+
+
+def cross_fitted(curves: xr.Dataset, recipe: str) -> NDArray[np.float64]:
+    """Q of each replica by the judges of a recipe that have not seen its machine, mean over these: (replica, removed)."""
+    of = curves.sel(recipe=recipe)
+    return of.quality.where(~of.seen).mean("fold").transpose("replica", "removed").values
+
+
+def folds_apart(curves: xr.Dataset) -> float:
+    """Largest difference in mean Q without pruning between judges that follow the same recipe."""
+    dense = curves.quality.isel(removed=0).mean("replica")
+    return float((dense.max("fold") - dense.min("fold")).max())
+
+
+def _within(interval: tuple[float, float]) -> tuple[float, float]:
+    """An interval of a share, which cannot exceed 1."""
+    return float(interval[0]), min(float(interval[1]), 1.0)
+
+
+def _percent(share: float, digits: int = 0) -> str:
+    return f"{100 * share:.{digits}f} %"
+
+
+def _range(shares: NDArray[np.float64]) -> str:
+    low, high = (f"{100 * one:.1f}" for one in (np.nanmin(shares), np.nanmax(shares)))
+    return f"{low} %" if low == high else f"{low} to {high} %"
