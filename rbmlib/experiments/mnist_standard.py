@@ -198,7 +198,8 @@ def machine_cell(p: Mapping[str, Any], dilution: float, replica: int) -> Cell:
 
 
 def sample_cell(p: Mapping[str, Any], dilution: float, replica: int, criterion: str = "magnitude") -> Cell:
-    """The cell that prunes one machine, step by step, and samples it.
+    """The cell that prunes one machine, step by step, and samples it; samples of replica 0 are published at the dilutions
+    shown.
 
     Parameters
     ----------
@@ -216,12 +217,14 @@ def sample_cell(p: Mapping[str, Any], dilution: float, replica: int, criterion: 
         raise ValueError(f"criterion must be one of {', '.join(CRITERIA)}, not {criterion!r}")
     seeds = seeds_of_parts(float(dilution), replica)
     grid = p["removed"] if criterion == "magnitude" else p["control_removed"]
-    values = {name: p[name] for name in ("images", "images_checksum", "n_samples", "n_steps", "n_shown")}
+    values = {name: p[name] for name in ("images", "images_checksum", "n_samples", "n_steps")}
+    shown = criterion == "magnitude" and replica == 0 and float(dilution) in p["shown_dilutions"]
     return Cell(
         mnist_cells.sample_pruned,
         {
             **values,
             "criterion": criterion,
+            "n_shown": p["n_shown"] if shown else 0,
             "removed": tuple(float(share) for share in grid),
             **{name: seeds[name] for name in ("order_seed", "sampling_seed", "reference_seed")},
         },

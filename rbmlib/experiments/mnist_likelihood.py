@@ -1,0 +1,93 @@
+"""How well a machine knows its images: likelihood by annealing, and the pseudo-likelihood along the way.
+
+All with portable bits: exponentials and logarithms are the package's own, and sums are rounded once.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from rbmlib.annealing import annealed_importance_sampling, base_rate_biases
+from rbmlib.kernels.annealing import log_partition_of_independent_units
+from rbmlib.kernels.elementary import exp_array, log_array
+from rbmlib.mnist.images import Images
+from rbmlib.pseudo_likelihood import log_pseudo_likelihood
+from rbmlib.rbm import RBM
+
+PARTS = ("train", "test")
+LOOKED_AT = 100
+"""Images of each part whose pseudo-likelihood is followed."""
+MEASURED = 10_000
+"""Images of each part, at most, whose likelihood is measured at the end."""
+_LOG_2 = 0.6931471805599453
+_BLOCK = 2000
+
+
+def pseudo_likelihoods(rbm: RBM, digits: Images) -> list[float]:
+    """Mean log pseudo-likelihood of a fixed set of training and of test images, in nats."""
+    return [_mean(log_pseudo_likelihood(rbm, _evenly(getattr(digits, part), LOOKED_AT))) for part in PARTS]
+
+
+def annealed_likelihood(
+    rbm: RBM, digits: Images, n_chains: int, n_temperatures: int, seed: int
+) -> xr.Dataset:
+    """Log-likelihood of training and test images by annealed importance sampling; portable bits.
+
+    The base has the visible means of the training images.
+
+    Returns
+    -------
+    xarray.Dataset
+        ``log_likelihood`` (part): mean of log p(v) over up to 10,000 images, in nats. ``log_likelihood_error``: standard
+        error of log Z, which all images share. ``log_likelihood_spread`` (part): standard deviation of log p(v) over
+        the images. ``log_partition``, and ``effective_chains``, the effective sample size of the chains' weights: the
+        error can be trusted where it is not small.
+    """
+    base = base_rate_biases(digits.train)
+    annealed = annealed_importance_sampling(rbm, n_chains, n_temperatures, seed, base=base)
+    # Their logarithms are portable; the estimate is formed again here from exponentials that are.
+    largest = float(annealed.log_weights.max())
+    weights = np.empty(n_chains)
+    exp_array(annealed.log_weights - largest, weights)
+    average = _mean(weights)
+    deviation = math.sqrt(math.fsum((weights / average - 1) ** 2) / (n_chains - 1))
+    log_base = float(log_partition_of_independent_units(base)) + rbm.n_hidden * _LOG_2
+    log_partition = log_base + largest + _log(average)
+    means, spreads = [], []
+    for part in PARTS:
+        rows = _evenly(getattr(digits, part), MEASURED)
+        values = np.concatenate(
+            [-rbm.free_energy(rows[at : at + _BLOCK]) for at in range(0, len(rows), _BLOCK)]
+        )
+        means.append(_mean(values) - log_partition)
+        spreads.append(math.sqrt(math.fsum((values - _mean(values)) ** 2) / max(len(values) - 1, 1)))
+    return xr.Dataset(
+        {
+            "log_likelihood": ("part", means),
+            "log_likelihood_spread": ("part", spreads),
+            "log_likelihood_error": ((), deviation / math.sqrt(n_chains)),
+            "log_partition": ((), log_partition),
+            "effective_chains": ((), math.fsum(weights) ** 2 / math.fsum(weights * weights)),
+        },
+        {"part": list(PARTS)},
+    )
+
+
+def _evenly(images: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
+    """Images at equal distances through a set, all of them if there are no more than `size`."""
+    n = min(size, len(images))
+    return images[np.arange(n) * len(images) // n]
+
+
+def _mean(values: NDArray[np.float64]) -> float:
+    return math.fsum(values) / len(values)
+
+
+def _log(value: float) -> float:
+    out = np.empty(1)
+    log_array(np.array([value]), out)
+    return float(out[0])
