@@ -57,6 +57,8 @@ def studies() -> tuple[Study, ...]:
         error_measures_claims,
         magnetization,
         magnetization_claims,
+        quality_judge,
+        quality_judge_claims,
         rbm_graph,
         rbm_graph_claims,
         schedules,
@@ -75,6 +77,7 @@ def studies() -> tuple[Study, ...]:
         Study(schedules_claims, (schedules,)),
         Study(sparse_training_claims, (sparse_training,)),
         Study(error_measures_claims, (error_measures,)),
+        Study(quality_judge_claims, (quality_judge,)),
     )
 
 
