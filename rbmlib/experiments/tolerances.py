@@ -7,6 +7,9 @@ one goes first, and from there on the machines are different ones with almost eq
 is held to tight tolerances before pruning and to looser ones along it, and the divergences from the exact state to
 factors. On processors that a library's instruction sets tell apart (AVX-512 against SSE 4.2) the largest deviations of
 eight cells were, as :math:`|\ln|` of the ratio: 0.0002 and 0.005 before pruning, 0.04 and 0.4 along it.
+
+A judge of images that is trained elsewhere is another judge: rounding decides early which way its weights go. What it must
+share is how often it is right, on digits, on images of machines that it has seen and on each family of digits taken apart.
 """
 
 from __future__ import annotations
@@ -60,6 +63,34 @@ def log_ratio(measure: str, *, dense: bool) -> Callable[[xr.Dataset, xr.Dataset]
     return largest
 
 
+def probe_distance(stored: xr.Dataset, computed: xr.Dataset) -> float:
+    """Largest difference of two judges' accuracies on their probe: digits, classes, machines on average, each family."""
+    if not (stored.machine.equals(computed.machine) and stored.family.equals(computed.family)):
+        return np.inf
+    rows = [
+        np.array(
+            [one.probe_digits, one.probe_classes, *one.probe_families.values, *_mean(one.probe_machines)]
+        )
+        for one in (stored, computed)
+    ]
+    return float(np.abs(rows[1] - rows[0]).max())
+
+
+def _mean(shares: xr.DataArray) -> list[float]:
+    return [shares.values.mean()] if shares.size else []
+
+
+def class_distance(stored: xr.Dataset, computed: xr.Dataset) -> float:
+    """Largest share of the accepted images that is in another class, over the points of a pruning curve."""
+    if stored.counts.shape != computed.counts.shape:
+        return np.inf
+    moved = np.abs(computed.counts.values - stored.counts.values).sum(axis=1)
+    return float((moved / np.maximum(stored.accepted.values, 1)).max())
+
+
+_JUDGED = Tolerance(absolute=0.005)
+"""Given the same judge, an image changes sides only where its probability is one half to the last digits."""
+
 #: Name of a cell's function -> name of a variable or a distance -> what is allowed.
 TOLERANCES: dict[str, Tolerances] = {
     "rbmlib.experiments.tfim_cells.ground_state": {
@@ -80,6 +111,21 @@ TOLERANCES: dict[str, Tolerances] = {
         "log ratio of kl along pruning": Distance(log_ratio("kl", dense=False), 1.0),
         "log ratio of infidelity along pruning": Distance(log_ratio("infidelity", dense=False), 1.0),
     },
+    "rbmlib.experiments.mnist_judge_cells.train_judge": {
+        "largest difference of accuracies on the probe": Distance(probe_distance, 0.03),
+    },
+    "rbmlib.experiments.mnist_judge_cells.judge_samples": {
+        "quality": _JUDGED,
+        "quality_other": _JUDGED,
+        "confidence": Tolerance(absolute=1e-4),
+        "second_moment_error": Tolerance(relative=1e-6, absolute=1e-15),
+        "largest share of accepted images in another class": Distance(class_distance, 0.02),
+    },
+    "rbmlib.experiments.mnist_judge_cells.judge_accuracy": {
+        **dict.fromkeys(("digits", "digits_of", "classes", "rejected", "families"), _JUDGED),
+        "seen": Tolerance(),
+    },
+    "rbmlib.experiments.mnist_judge_cells.compare_judges": {"quality": _JUDGED, "seen": Tolerance()},
     "rbmlib.experiments.large_systems_cells.compare_large": {
         # Samples and their weights have portable bits; sums of their exponentials are numpy's.
         name: Tolerance(relative=1e-6, absolute=1e-9)
