@@ -100,6 +100,8 @@ PAPER: dict[str, Any] = {
 
 NAMES = tuple(BOOK)
 """Names of the shared parameters."""
+NO_CONTROLS: dict[str, Any] = {"control_dilutions": [], "control_replicas": 0, "control_removed": [0.0]}
+"""What stands for the parameters of the controls in a study that has none."""
 
 _SEED = 0xB17_5EED
 _PARTS = (

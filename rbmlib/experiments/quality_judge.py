@@ -21,17 +21,21 @@ from rbmlib.lab.sweep import sweep
 
 from . import mnist_judges, mnist_standard
 
-_OWN: dict[str, Any] = {"compared_dilution": 0.0}
+
+def _profile(standard: Mapping[str, Any], cost: str) -> Profile:
+    kept = {name: value for name, value in standard.items() if name not in mnist_standard.NO_CONTROLS}
+    return Profile({**kept, "compared_dilution": 0.0}, cost)
+
 
 PROFILES = {
-    "book": Profile(
-        {**mnist_standard.BOOK, **_OWN},
-        "about ten minutes on two cores beside the machines of the study of dilution, which take hours",
+    "book": _profile(
+        mnist_standard.BOOK,
+        "about ten minutes on two cores beyond the chapter on dilution, whose machines it judges",
     ),
-    "quick": Profile({**mnist_standard.QUICK, **_OWN}, "about a minute on two cores, machines included"),
-    "paper": Profile(
-        {**mnist_standard.PAPER, **_OWN},
-        "about ten minutes on two cores beside the machines of the study of dilution, which take an accelerator",
+    "quick": _profile(mnist_standard.QUICK, "about a minute on two cores, machines included"),
+    "paper": _profile(
+        mnist_standard.PAPER,
+        "about ten minutes on two cores beyond the chapter on dilution, which needs an accelerator or a cluster",
     ),
 }
 
@@ -58,7 +62,9 @@ class Study(NamedTuple):
     pictures: xr.Dataset
 
 
-def _check(p: Mapping[str, Any]) -> None:
+def _checked(p: Mapping[str, Any]) -> dict[str, Any]:
+    """The parameters, with those that only other studies use."""
+    p = {**p, **mnist_standard.NO_CONTROLS}
     mnist_standard.check(p)
     if not p["shown_dilutions"]:
         raise ValueError("shown_dilutions must hold at least one of the dilutions; it is empty")
@@ -66,6 +72,7 @@ def _check(p: Mapping[str, Any]) -> None:
         raise ValueError(
             f"compared_dilution must be among dilutions = {list(p['dilutions'])}, not {p['compared_dilution']!r}"
         )
+    return p
 
 
 def _cells_of(p: Mapping[str, Any]) -> dict[tuple, Cell]:
@@ -88,8 +95,7 @@ def _cells_of(p: Mapping[str, Any]) -> dict[tuple, Cell]:
 
 def cells(**parameters: Any) -> list[Cell]:
     """Every cell of the study; parameters that are not given are those of the profile ``book``."""
-    p = resolve(PROFILES, "book", parameters)
-    _check(p)
+    p = _checked(resolve(PROFILES, "book", parameters))
     return list(_cells_of(p).values())
 
 
@@ -110,8 +116,7 @@ def results(**parameters: Any) -> Study:
     ValueError
         If a parameter is out of range; the message names it.
     """
-    p = resolve(PROFILES, "book", parameters)
-    _check(p)
+    p = _checked(resolve(PROFILES, "book", parameters))
     wanted = {what: cell for what, cell in _cells_of(p).items() if what[0] != "judge"}
     found = dict(zip(wanted, sweep(wanted.values()), strict=True))
 
