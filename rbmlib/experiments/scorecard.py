@@ -57,6 +57,8 @@ def studies() -> tuple[Study, ...]:
         error_measures_claims,
         magnetization,
         magnetization_claims,
+        mnist_dilution,
+        mnist_dilution_claims,
         quality_judge,
         quality_judge_claims,
         rbm_graph,
@@ -77,6 +79,7 @@ def studies() -> tuple[Study, ...]:
         Study(schedules_claims, (schedules,)),
         Study(sparse_training_claims, (sparse_training,)),
         Study(error_measures_claims, (error_measures,)),
+        Study(mnist_dilution_claims, (mnist_dilution,)),
         Study(quality_judge_claims, (quality_judge,)),
     )
 
