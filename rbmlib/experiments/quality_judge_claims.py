@@ -94,6 +94,25 @@ def by_machine(accuracy: xr.Dataset, recipe: str, *, seen: bool) -> xr.DataArray
     return of.rejected.where(of.seen == seen).mean("fold").transpose("dilution", "replica", "removed")
 
 
+def rejected(accuracy: xr.Dataset, *, seen: bool) -> xr.DataArray:
+    """Mean of :func:`by_machine` over machines, (recipe)."""
+    recipes = xr.DataArray(accuracy.recipe.values, dims="recipe", name="recipe")
+    return xr.concat(
+        [by_machine(accuracy, name, seen=seen).mean() for name in accuracy.recipe.values], recipes
+    )
+
+
+def digits_by_recipe(accuracy: xr.Dataset) -> dict[str, float]:
+    """Share of the test digits that judges accept, mean over the judges of a recipe."""
+    means = accuracy.digits.mean("fold")
+    return {str(name): float(value) for name, value in zip(means.recipe.values, means.values, strict=True)}
+
+
+def cross_fitted_by_recipe(curves: xr.Dataset) -> dict[str, NDArray[np.float64]]:
+    """:func:`cross_fitted` of every recipe."""
+    return {str(recipe): cross_fitted(curves, recipe) for recipe in curves.recipe.values}
+
+
 def numbers(results: Study, parameters: Mapping[str, Any]) -> dict[str, str]:
     """Numbers that the chapter's sentences quote, as text."""
     accuracy, curves = results.accuracy, results.curves
@@ -123,8 +142,8 @@ def numbers(results: Study, parameters: Mapping[str, Any]) -> dict[str, str]:
         found["machines-by-both"] = _percent(by_machine(accuracy, BOTH, seen=False).mean().item(), 1)
         found["families-by-both"] = _percent(accuracy.families.sel(recipe=BOTH).mean().item(), 1)
     dense, position = {}, {}
-    for recipe in curves.recipe.values:
-        mean = cross_fitted(curves, recipe).mean(axis=0)
+    for recipe, rows in cross_fitted_by_recipe(curves).items():
+        mean = rows.mean(axis=0)
         dense[recipe] = mean[0]
         position[recipe] = find_drop(curves.removed.values, mean, MEASURES["quality"]).position
     for text, values in (("dense", dense), ("drop", position)):
