@@ -174,7 +174,7 @@ def test_a_page_reads_well_in_light_and_dark_on_a_desk_and_on_a_phone_with_no_ne
         grounds = set()
         for scheme in ("light", "dark"):
             page.emulate_media(color_scheme=scheme)
-            page.wait_for_function(f"document.documentElement.dataset.theme === '{scheme}'", timeout=5000)
+            page.wait_for_function(f"document.documentElement.dataset.theme === '{scheme}'", timeout=30_000)
             grounds.add(page.evaluate("getComputedStyle(document.body).backgroundColor"))
             for screen, size in SCREENS.items():
                 page.set_viewport_size(size)

@@ -88,7 +88,7 @@ def test_the_slurm_script_starts_workers_that_compute_and_ends_them(
         assert all(
             got.identical(study.draw(seed, 0.0, study.ground(1.0))) for seed, got in enumerate(results)
         )
-        _, err = process.communicate("\n", timeout=60)
+        _, err = process.communicate("\n", timeout=120)
         assert process.returncode == 0, err
     finally:
         process.kill()
@@ -103,7 +103,7 @@ def test_the_slurm_script_starts_workers_that_compute_and_ends_them(
     } <= set(asked.splitlines())
     job = (slurm / "submitted").read_text().split()[-1]
     assert (slurm / "cancelled").read_text().split() == [job]
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 120
     while "End worker" not in (slurm / "job.log").read_text():
         assert time.monotonic() < deadline
         time.sleep(0.1)

@@ -1,9 +1,9 @@
 """The command: what it prints, what it leaves, and how it says no."""
 
 import json
+import resource
 import subprocess
 import sys
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -163,11 +163,13 @@ def test_help_comes_fast_and_imports_nothing_heavy() -> None:
         "heavy = {'numpy', 'numba', 'matplotlib', 'xarray', 'tenpy', 'torch', 'papermill', 'jupytext'}\n"
         "assert not heavy & set(sys.modules), heavy & set(sys.modules)\n"
     )
-    start = time.perf_counter()
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
     assert done.returncode == 0, done.stderr
     assert "rbmlib run tfim_pruning --profile quick" in done.stdout
-    assert time.perf_counter() - start < 10  # a runaway import, not a benchmark
+    seconds = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    assert seconds < 5  # a runaway import, not a benchmark; processor time, because the machine may be busy
 
 
 def test_the_module_is_the_command() -> None:
