@@ -63,6 +63,15 @@ def on_device(device: str | None, n_threads: int) -> Iterator[torch.device]:
         torch.set_num_threads(threads)
 
 
+def device_name(device: str | None = None) -> str:
+    """What :func:`on_device` computes on: ``"cpu"``, or such as ``"cuda, NVIDIA H200"``."""
+    torch = _torch()
+    with on_device(device, torch.get_num_threads()) as place:
+        if place.type == "cuda":
+            return f"cuda, {torch.cuda.get_device_name(place)}"
+        return place.type
+
+
 def to_device(array: NDArray[Any], place: torch.device) -> torch.Tensor:
     """A copy of an array on a device, as float32."""
     torch = _torch()
