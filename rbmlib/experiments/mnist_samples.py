@@ -22,6 +22,8 @@ from rbmlib.mnist.diversity import expected_imbalance
 from rbmlib.mnist.images import permutation
 
 from . import mnist_judges, mnist_standard
+from .mnist_dilution_numbers import DASH, percent, scientific
+from .mnist_dilution_rules import FAILED, FIG1_REMOVED
 from .mnist_judge_cells import OVER_PRUNED
 from .quality_drops import total_removed
 from .tfim_cells import PORTABLE
@@ -154,3 +156,45 @@ def results(**parameters: Any) -> xr.Dataset:
         floor_imbalance=expected_imbalance(p["n_samples"], floors.counts.values),
         floor_aai=float(floors.aai.mean()),
     )  # fmt: skip
+
+
+def numbers(results: xr.Dataset) -> dict[str, str]:
+    """Numbers that the page's sentences quote, as text.
+
+    Parameters
+    ----------
+    results : xarray.Dataset
+        What :func:`results` returned.
+    """
+    first = results.isel(dilution=0)
+    first = first.sel(removed=[share for share in (0.0, *FIG1_REMOVED) if share in first.removed.values])
+    last = results.isel(removed=-1)
+    return {
+        "floor-quality": percent(results.attrs["floor_quality"], 1),
+        "floor-imbalance": scientific(results.attrs["floor_imbalance"]),
+        "quality-first": _by("p", first.total, [f"{value:.3f}" for value in first.quality.values]),
+        "imbalance-first": _by("p", first.total, [scientific(value) for value in first.imbalance.values]),
+        "half": _by(
+            "p\u2080", results.dilution, [_half(one) for _, one in results.quality.groupby("dilution")]
+        ),
+        "quality-last": _by("p\u2080", results.dilution, [f"{value:.3f}" for value in last.quality.values]),
+        "generated-last": _by(
+            "p\u2080", results.dilution, [f"{value:.3f}" for value in last.aai_generated.values]
+        ),
+    }
+
+
+def _by(name: str, shares: xr.DataArray, texts: list[str]) -> str:
+    return ", ".join(
+        f"{text} ({name} = {percent(float(share))})" for text, share in zip(texts, shares.values, strict=True)
+    )
+
+
+def _half(quality: xr.DataArray) -> str:
+    """The frames between which Q falls to half of its first value for the first time."""
+    values = quality.squeeze().values
+    fallen = np.flatnonzero(values <= FAILED * values[0])
+    if not fallen.size or fallen[0] == 0:
+        return DASH
+    before, after = quality.removed.values[fallen[0] - 1 : fallen[0] + 1]
+    return f"{percent(float(before))} and {percent(float(after))}"

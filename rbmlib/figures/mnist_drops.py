@@ -39,7 +39,7 @@ def position_curves(drops: Mapping[str, Estimate], dilution: NDArray[np.float64]
                     dilution + f * (1 - dilution) if kind == "p" else f for f in ends[:, :, 0]
                 )
                 _with_interval(axes, x, low, value, high, name, ends[1, :, 0] >= 1)
-                lowest = min(lowest, np.nanmin(low))
+                lowest = min(lowest, float(np.fmin(low, value).min()))
             fine = np.linspace(0, 0.9, 2)
             paper = 0.5 + 0.5 * fine if kind == "p" else np.full(2, 0.5)
             axes.plot(
@@ -82,13 +82,17 @@ def width_curves(drops: Mapping[str, Estimate], dilution: NDArray[np.float64], s
         with style.context():
             figure, grid = style.figure(1, 1, width=PANEL, height=3.4)
             axes = grid[0, 0]
-            for name, x, (low, value, high) in _spread_out(drops, dilution):
-                if kind == "width":
-                    _with_interval(axes, x, low[:, 1], value[:, 1], high[:, 1], name, value[:, 0] >= 1)
+            top = sharp
+            for name, x, ends in _spread_out(drops, dilution):
+                # Without a drop there is no width.
+                low, value, high = np.where(ends[1, :, :1] < 1, ends, np.nan)[:, :, 1]
+                if kind == "ratio":
+                    value = value / ends[1, :, 0]
+                    axes.plot(x, value, MARKS[name], color=LOOKS[name], markersize=4, label=LABELS[name])
                 else:
-                    ratio = np.where(value[:, 0] >= 1, np.nan, value[:, 1] / value[:, 0])
-                    axes.plot(x, ratio, MARKS[name], color=LOOKS[name], markersize=4, label=LABELS[name])
-            axes.set_ylim(bottom=0)
+                    _with_interval(axes, x, low, value, high, name, np.isnan(value))
+                top = max(top, np.nanmax([top, *value, *(high if kind == "width" else ())]))
+            axes.set_ylim(0, 1.05 * top)
             if kind == "width":
                 axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0, symbol=""))
                 axes.set_ylabel("width, of the weights left (%)")
@@ -132,5 +136,7 @@ def _with_interval(
     """Values with their intervals; open marks, without one, where there is no drop."""
     look = {"fmt": MARKS[name], "color": LOOKS[name], "markersize": 4, "linewidth": 0.9}
     bars = np.abs(np.nan_to_num(np.array([value - low, high - value])))
-    axes.errorbar(x[~absent], value[~absent], bars[:, ~absent], label=LABELS[name], **look)
-    axes.errorbar(x[absent], value[absent], mfc="none", **look)
+    if not absent.all():
+        axes.errorbar(x[~absent], value[~absent], bars[:, ~absent], label=LABELS[name], **look)
+    if np.isfinite(value[absent]).any():
+        axes.errorbar(x[absent], value[absent], mfc="none", **look)

@@ -20,6 +20,7 @@ from rbmlib.figures.slider import slider
 
 COLUMNS, ROWS = 5, 8
 _GAP = 3
+_MARGIN, _ABOVE, _BELOW = 0.06, 0.26, 0.5
 _WIDTH = style.COLUMN_WIDTH / 4
 _BLUE, _ORANGE = (style.COLORS[name] for name in ("blue", "orange"))
 
@@ -120,15 +121,20 @@ def _panel(
     pixels = np.zeros((*mosaic.shape, 4), np.uint8)
     pixels[mosaic == 1, :3] = np.round(255 * np.array(to_rgb(color)))
     pixels[mosaic == 1, 3] = 255
+    side = _WIDTH - 2 * _MARGIN
+    picture = side * mosaic.shape[0] / mosaic.shape[1]
+    height = _ABOVE + picture + _BELOW
     with style.context():
-        height = (_WIDTH - 0.1) * mosaic.shape[0] / mosaic.shape[1] + 0.72
-        figure, grid = style.figure(1, 1, width=_WIDTH, height=height)
-        axes = grid[0, 0]
+        # A place of its own for everything: a layout that fits the words would move the picture from frame to frame.
+        figure = Figure(figsize=(_WIDTH, height))
+        axes = figure.add_axes((_MARGIN / _WIDTH, _BELOW / height, side / _WIDTH, picture / height))
         # Without interpolation the picture goes into the page at its own size, a byte or less a pixel.
-        axes.imshow(pixels, interpolation="none")
+        axes.imshow(pixels, interpolation="none", aspect="auto")
         axes.set_axis_off()
-        axes.set_title(title, fontsize=8.0, loc="center")
-        figure.supxlabel("\n".join(lines), fontsize=7.5)
+        look = {"ha": "center", "va": "baseline"}
+        figure.text(0.5, 1 - 0.16 / height, title, fontsize=8.0, fontweight="bold", **look)
+        for row, line in enumerate(lines):
+            figure.text(0.5, (_BELOW - 0.2 - 0.16 * row) / height, line, fontsize=7.5, **look)
     return figure
 
 

@@ -74,6 +74,7 @@ def machines(
             "part": ["train", "test"],
             "total": (("dilution", "removed"), p0[:, None] + f * (1 - p0[:, None])),
         },
+        {"height": 28, "width": 28},
     )
 
 
