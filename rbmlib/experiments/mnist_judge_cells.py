@@ -261,7 +261,7 @@ def judge_accuracy(
     """
     digits = _digits(images, images_checksum)
     asked = Judge.from_dataset(judge)
-    found = asked.judge(digits.test)
+    found = asked.judge(digits.test.reshape(-1, *digits.shape))
     seen = [name in asked.about["machines"] for name in machines]
     rejected = []
     for known, (name, one) in zip(seen, machines.items(), strict=True):

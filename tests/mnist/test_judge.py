@@ -265,3 +265,20 @@ def test_blocks_move_as_wholes(images):
     assert blocks(made) == blocks(images.train[:20])
     with pytest.raises(ValueError, match="side must divide 12 and 12, not 7"):
         negatives.shuffled_blocks(images.train, SHAPE, 1)
+
+
+@pytest.mark.parametrize(("shape", "side"), [((12, 12), 3), ((28, 28), 7), ((8, 12), 2), ((7, 13), 1)])
+def test_blocks_of_a_family_are_a_quarter_of_the_side_or_the_next_smaller_that_fit(shape, side):
+    images = np.random.default_rng(1).integers(0, 2, (20, shape[0] * shape[1]), dtype=np.uint8)
+    for name, family in (
+        ("patchwork", negatives.patchwork),
+        ("shuffled blocks", negatives.shuffled_blocks),
+    ):
+        assert np.array_equal(negatives.make(name, images, shape, 3), family(images, shape, 3, side=side))
+    fragments = negatives.fragments(images, shape, 3)
+    assert np.array_equal(negatives.make("fragments", images, shape, 3), fragments)
+
+
+def test_a_family_that_does_not_exist_is_refused(images):
+    with pytest.raises(ValueError, match="^name must be one of noise of equal ink, .*, not 'clouds'$"):
+        negatives.make("clouds", images.train, SHAPE, 1)
