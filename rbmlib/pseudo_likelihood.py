@@ -7,7 +7,7 @@ It is the probability of every visible unit given all others (Besag 1975),
 
 where :math:`v^{(i)}` is v with unit i flipped. With :math:`s_j = p(h_j = 1 \mid v)` the ratio is
 
-.. math:: \frac{p(v^{(i)})}{p(v)} = e^{\pm b_i} \prod_j \bigl(1 + s_j (e^{\pm W_{ij}} - 1)\bigr) ,
+.. math:: \frac{p(v^{(i)})}{p(v)} = e^{\pm b_i} \prod_j \bigl(1 - s_j + s_j e^{\pm W_{ij}}\bigr) ,
 
 the upper sign where unit i turns on: one multiplication a weight, and no flipped state is ever evaluated.
 """
@@ -44,14 +44,14 @@ def log_pseudo_likelihood(rbm: RBM, visible: ArrayLike) -> NDArray[np.float64]:
     """
     states = check_binary("visible", visible, rbm.n_visible)
     weights = rbm.weights.astype(np.float64)
-    turned_on, turned_off = (_exp(sign * weights.T) - 1.0 for sign in (1.0, -1.0))
+    turned_on, turned_off = (_exp(sign * weights.T) for sign in (1.0, -1.0))
     whole = np.rint(weights * _GRID)
     longest = max(float(np.abs(weights).max()), 1e-30)
     group = max(1, int(_LARGEST_PRODUCT / longest))
     out = np.empty(len(states))
     for start in range(0, len(states), _BLOCK):
         block = states[start : start + _BLOCK]
-        active = _hidden_probabilities(rbm, whole, block)
+        active, inactive = _hidden_probabilities(rbm, whole, block)
         on = block.astype(bool)
         change = np.where(on, -1.0, 1.0) * rbm.visible_bias
         for first in range(0, rbm.n_hidden, group):
@@ -60,7 +60,7 @@ def log_pseudo_likelihood(rbm: RBM, visible: ArrayLike) -> NDArray[np.float64]:
                 factor[:] = turned_on[unit]
                 np.copyto(factor, turned_off[unit], where=on)  # three times as fast as np.where
                 factor *= active[:, unit, None]
-                factor += 1.0
+                factor += inactive[:, unit, None]
                 ratio *= factor
             change += _log(ratio)
         # log(1 + e^x) without overflow.
@@ -71,10 +71,10 @@ def log_pseudo_likelihood(rbm: RBM, visible: ArrayLike) -> NDArray[np.float64]:
 
 def _hidden_probabilities(
     rbm: RBM, whole: NDArray[np.float64], states: NDArray[np.uint8]
-) -> NDArray[np.float64]:
-    """p(h_j = 1 | v) from sums of whole numbers, the weights in units of the grid."""
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """p(h_j = 1 | v) and p(h_j = 0 | v) from sums of whole numbers, the weights in units of the grid."""
     fields = (states.astype(np.float64) @ whole) / _GRID + rbm.hidden_bias
-    return 1.0 / (1.0 + _exp(-fields))
+    return 1.0 / (1.0 + _exp(-fields)), 1.0 / (1.0 + _exp(fields))
 
 
 def _exp(x: NDArray[np.float64]) -> NDArray[np.float64]:
