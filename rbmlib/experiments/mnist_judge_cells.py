@@ -133,7 +133,9 @@ def train_judge(
         )
     digits = _digits(images, images_checksum)
     pools = {name: _unpacked(one.negatives, digits) for name, one in machines.items()}
-    sources = [_flat(pool[:, : _n_learnt(name, pool, held_out)]) for name, pool in pools.items()]
+    sources = [
+        pool[:, : _n_learnt(name, pool, held_out)].reshape(-1, *digits.shape) for name, pool in pools.items()
+    ]
     if recipe != OVER_PRUNED:
         sources += _families(digits, "train", n_synthetic, _seed_part(seed, _TRAINING)).values()
     about = {
@@ -363,10 +365,6 @@ def _unpacked(packed: xr.DataArray, digits: Images) -> NDArray[np.uint8]:
             "a machine must be judged against the images that it was trained on"
         )
     return np.unpackbits(rows, axis=-1, count=digits.n_pixels).reshape(*rows.shape[:2], height, width)
-
-
-def _flat(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    return images.reshape(-1, *images.shape[2:])
 
 
 def _n_learnt(name: str, pool: NDArray[np.uint8], held_out: int) -> int:

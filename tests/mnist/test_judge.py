@@ -280,5 +280,5 @@ def test_blocks_of_a_family_are_a_quarter_of_the_side_or_the_next_smaller_that_f
 
 
 def test_a_family_that_does_not_exist_is_refused(images):
-    with pytest.raises(ValueError, match="^name must be one of noise of equal ink, .*, not 'clouds'$"):
+    with pytest.raises(ValueError, match=r"^name must be one of noise of equal ink, .*, not 'clouds'$"):
         negatives.make("clouds", images.train, SHAPE, 1)
