@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ import torch
 from rbmlib import batched, batched_cost, batched_tensors, checkpoints
 from rbmlib.batched import BatchState, sample_batch, train_batch
 from rbmlib.batched_cost import cost, measured_rate
+from rbmlib.experiments import mnist_standard
 from rbmlib.kernels.initialisation import derived_seed
 from rbmlib.persistent import LinearDecay, _mini_batches, train_persistent
 from rbmlib.rbm import RBM
@@ -476,6 +478,38 @@ def test_the_cost_is_that_of_a_count_by_hand():
 def test_a_machine_at_the_papers_scale_costs_what_arithmetic_says():
     found = cost(784, 400, n_replicas=1, n_updates=10_000, k=1000, n_chains=500, batch_size=500)
     assert found.operations == pytest.approx(6.3e15, rel=0.01)
+
+
+def test_the_books_table_of_costs_is_the_count_for_the_profile_of_the_papers_scale():
+    shared = ("n_updates", "k", "n_chains", "batch_size")
+    settings = {name: mnist_standard.PAPER[name] for name in shared}
+    n_replicas, n_sets = mnist_standard.PAPER["n_replicas"], len(mnist_standard.PAPER["dilutions"])
+    one, several = (
+        cost(784, mnist_standard.PAPER["n_hidden"], n_replicas=n, **settings) for n in (1, n_replicas)
+    )
+    text = Path(__file__).parents[1].joinpath("book", "cluster.md").read_text(encoding="utf-8")
+    rows = {
+        cells[1].strip(): [cell.strip() for cell in cells[2:5]]
+        for cells in (line.split("|") for line in text.splitlines())
+        if len(cells) == 6
+    }
+    assert rows[""] == ["one machine", f"a dilution's {n_replicas}", f"all {n_sets} dilutions"]
+    counts = {
+        "floating-point operations": "operations",
+        "random numbers": "random_numbers",
+        "bytes moved by Gibbs steps, at most": "bytes_moved",
+    }
+    for label, name in counts.items():
+        expected = getattr(one, name), getattr(several, name), n_sets * getattr(several, name)
+        assert rows[label] == [f"{value:.2e}".replace("e+", "e") for value in expected]
+    for rate in (1e13, 3e13):
+        hours = one.hours(rate / 2), several.hours(rate / 2), n_sets * several.hours(rate / 2)
+        label = f"hours at {rate:.0e} operations a second".replace("e+", "e")
+        assert [float(cell) for cell in rows[label]] == pytest.approx(hours, rel=0.05)
+    assert f"{several.bytes_held / 1e9:.1f} GB of its memory" in text
+    call = f"cost(784, 400, n_replicas={n_replicas}, n_updates=10_000, k=1000, n_chains=500, batch_size=500)"
+    assert call in text
+    assert settings == {"n_updates": 10_000, "k": 1000, "n_chains": 500, "batch_size": 500}
 
 
 def test_the_bytes_held_are_those_of_the_tensors():

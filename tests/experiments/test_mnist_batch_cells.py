@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from rbmlib import batched, batched_tensors, checkpoints
-from rbmlib.experiments import mnist_batch_cells, mnist_standard
+from rbmlib.experiments import mnist_batch_cells, mnist_cells, mnist_dilution, mnist_standard
 from rbmlib.experiments.tolerances import TOLERANCES, course_distance
 from rbmlib.lab.errors import SweepFailed
 from rbmlib.lab.store import Store
@@ -111,6 +111,16 @@ def test_replicas_share_one_training_and_are_pruned_and_sampled_like_any_machine
     assert len(n_trained) == 1
     assert [each.kept.values.tolist() for each in found] == [[216, 108]] * 3
     assert len({each.samples.values.tobytes() for each in found}) == 3
+
+
+def test_the_profile_of_the_papers_scale_trains_every_dilution_in_one_cell():
+    wanted = mnist_dilution.cells(**mnist_dilution.PROFILES["paper"].parameters)
+    machines = [cell for cell in wanted if cell.compute is mnist_batch_cells.measure_machine]
+    batches = {cell.needs["batch"] for cell in machines}
+    assert len(set(machines)) == 15 * len(batches)
+    assert sorted(cell.parameters["dilution"] for cell in batches) == mnist_standard.PAPER["dilutions"]
+    assert {(cell.parameters["k"], cell.parameters["n_updates"]) for cell in batches} == {(1000, 10_000)}
+    assert not any(cell.compute is mnist_cells.train_machine for one in wanted for cell in one.with_needs())
 
 
 def test_the_seeds_of_a_batch_are_those_of_its_machines(parameters):
