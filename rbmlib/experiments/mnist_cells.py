@@ -344,7 +344,8 @@ def real_floors(images: str, images_checksum: str, n_samples: int, n_sets: int, 
     n_samples : int
         Images of each set.
     n_sets : int
-        Sets, each compared with one that shares no image with it, or with all training images.
+        Sets, each compared with one that shares no image with it, or with all training images; fewer where there are
+        not enough images.
     seed : int
         Seed of the choice.
 
@@ -355,6 +356,7 @@ def real_floors(images: str, images_checksum: str, n_samples: int, n_sets: int, 
         the looks of the test images under :data:`LOOKS`; ``counts`` (class), their classes, if they have any.
     """
     digits = data.load(images, images_checksum)
+    n_sets = max(1, min(n_sets, len(digits.train) // (2 * n_samples)))
     rows = disjoint_subsets(len(digits.train), n_samples, 2 * n_sets, seed)
     moments = Moments.of(digits.train)
     accuracies = [
