@@ -31,13 +31,12 @@ from .tfim_cells import PORTABLE
 REPLICA = 0
 """The replica whose samples are shown."""
 
-_NO_CONTROLS = {"control_dilutions": [], "control_replicas": 0, "control_removed": [0.0]}
 _FRAMES = [0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.56, 0.6, 0.64, 0.7, 0.76, 0.8, 0.9, 0.95]
 _SEED = 0x5A4D_91E5
 
 
 def _profile(standard: Mapping[str, Any], frames: list[float], cost: str) -> Profile:
-    kept = {name: value for name, value in standard.items() if name not in _NO_CONTROLS}
+    kept = {name: value for name, value in standard.items() if name not in mnist_standard.NO_CONTROLS}
     return Profile({**kept, "shown_removed": frames}, cost)
 
 
@@ -70,7 +69,7 @@ def real_digits(images: str, images_checksum: str, n_shown: int, seed: int) -> x
 
 def _check(p: Mapping[str, Any]) -> dict[str, Any]:
     """The shared parameters, checked together with this study's own."""
-    shared = {**p, **_NO_CONTROLS}
+    shared = {**p, **mnist_standard.NO_CONTROLS}
     mnist_standard.check(shared)
     if not p["shown_dilutions"]:
         raise ValueError("shown_dilutions must hold at least one of the dilutions; it is empty")

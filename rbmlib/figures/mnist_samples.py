@@ -93,12 +93,10 @@ def sample_slider(results: xr.Dataset) -> InlineHTML:
 
 
 def _data_panel(results: xr.Dataset) -> Figure:
-    floors = results.attrs
+    attributes = results.attrs
     lines = [
-        _line(("Q", floors.get("floor_quality"), ".3f"), ("d_f", floors.get("floor_imbalance"), "e")),
-        _line(
-            ("A_T", floors.get("floor_aai_generated"), ".2f"), ("A_S", floors.get("floor_aai_data"), ".2f")
-        ),
+        _line(("Q", attributes.get("floor_quality"), ".3f"), ("d_f", attributes.get("floor_imbalance"), "e")),
+        _line(("A_T", 0.5, ".2f"), ("A_S", 0.5, ".2f")),
     ]
     return _panel(results.data_shown.values, results, "real digits", lines, _ORANGE)
 
