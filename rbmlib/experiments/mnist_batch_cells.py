@@ -20,11 +20,11 @@ from rbmlib import checkpoints
 from rbmlib.batched import BatchState, train_batch
 from rbmlib.batched_tensors import RUNNING, device_name
 from rbmlib.lab.cell import Cell
-from rbmlib.mnist import data
 from rbmlib.persistent import LinearDecay
 
 from . import mnist_standard
 from .mnist_cells import diluted_machine, machine_dataset
+from .mnist_images import digits_of
 from .mnist_likelihood import PARTS, annealed_likelihood, pseudo_likelihoods
 from .tfim_cells import PORTABLE
 
@@ -66,7 +66,7 @@ def train_machines(
         once a replica has diverged. The attribute ``device`` says what trained them.
     """
     settings = dict(locals())
-    digits = data.load(images, images_checksum)
+    digits = digits_of(images, images_checksum)
     machines = [
         diluted_machine(digits.train, n_hidden, dilution, *seeds)
         for seeds in zip(mask_seeds, init_seeds, strict=True)
@@ -126,7 +126,7 @@ def measure_machine(
     DivergedError
         If that replica diverged; the message names it and the update.
     """
-    digits = data.load(images, images_checksum)
+    digits = digits_of(images, images_checksum)
     parameters = (batch[name].values for name in ("weights", "visible_bias", "hidden_bias"))
     rbm = BatchState(*parameters, batch.weights.values != 0, batch.diverged.values).machine(replica)
     found = xr.merge(

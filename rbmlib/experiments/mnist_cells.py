@@ -22,7 +22,6 @@ from rbmlib.annealing import base_rate_biases
 from rbmlib.kernels.initialisation import derived_seed
 from rbmlib.kernels.philox import STREAM_SAMPLING, fill_words
 from rbmlib.masks import random_mask
-from rbmlib.mnist import data
 from rbmlib.mnist.appearance import Appearance, appearance
 from rbmlib.mnist.images import Images, disjoint_subsets, permutation
 from rbmlib.mnist.quality import Moments, adversarial_accuracy, second_moment_error
@@ -31,6 +30,7 @@ from rbmlib.pruning import connected_components, prune, schedule_from_fractions
 from rbmlib.rbm import RBM
 from rbmlib.training import DivergedError
 
+from .mnist_images import digits_of, moments_of
 from .mnist_likelihood import PARTS, annealed_likelihood, pseudo_likelihoods
 from .tfim_cells import PORTABLE
 
@@ -112,7 +112,7 @@ def train_machine(
         If a parameter stops being finite; the message names the update.
     """
     settings = dict(locals())
-    digits = data.load(images, images_checksum)
+    digits = digits_of(images, images_checksum)
     first = diluted_machine(digits.train, n_hidden, dilution, mask_seed, init_seed)
     run = _Run(first, digits, settings)
     try:
@@ -270,11 +270,11 @@ def sample_pruned(
         (A_T), ``aai_data`` (A_S), ``second_moment`` and the looks :data:`LOOKS`; ``samples`` (removed, sample, byte),
         packed eight pixels a byte and in the cache only; ``shown`` (removed, shown, byte), the first of them.
     """
-    digits = data.load(images, images_checksum)
+    digits = digits_of(images, images_checksum)
     rbm = machine_of(machine)
     if digits.n_pixels != rbm.n_visible:
         raise ValueError(f"images must have the machine's {rbm.n_visible} pixels, not {digits.n_pixels}")
-    moments = Moments.of(digits.train)
+    moments = moments_of(images, images_checksum)
     reference = digits.train[_chosen(len(digits.train), n_samples, reference_seed)]
     columns: dict[str, list[float]] = {}
     samples = []
@@ -355,10 +355,10 @@ def real_floors(images: str, images_checksum: str, n_samples: int, n_sets: int, 
         ``aai``, ``aai_error`` and ``second_moment`` (set), the last against the moments of all training images;
         the looks of the test images under :data:`LOOKS`; ``counts`` (class), their classes, if they have any.
     """
-    digits = data.load(images, images_checksum)
+    digits = digits_of(images, images_checksum)
     n_sets = max(1, min(n_sets, len(digits.train) // (2 * n_samples)))
     rows = disjoint_subsets(len(digits.train), n_samples, 2 * n_sets, seed)
-    moments = Moments.of(digits.train)
+    moments = moments_of(images, images_checksum)
     accuracies = [
         adversarial_accuracy(digits.train[a], digits.train[b]).error
         for a, b in zip(rows[::2], rows[1::2], strict=True)

@@ -13,14 +13,15 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from rbmlib.kernels.initialisation import derived_seed
-from rbmlib.mnist import data, negatives
+from rbmlib.mnist import negatives
 from rbmlib.mnist.diversity import diversity
 from rbmlib.mnist.images import Images, permutation
 from rbmlib.mnist.judge import Judge, Judgement
 from rbmlib.mnist.judge import train_judge as train
 from rbmlib.mnist.network import Fit
-from rbmlib.mnist.quality import Moments, second_moment_standard_error
+from rbmlib.mnist.quality import second_moment_standard_error
 
+from .mnist_images import digits_of, moments_of
 from .tfim_cells import PORTABLE
 
 DEPENDENT = "dependent on the processor (torch)"
@@ -202,7 +203,7 @@ def judge_samples(
     """
     digits = _digits(images, images_checksum)
     first, second = (Judge.from_dataset(one) for one in (judge, other))
-    reference = Moments.of(digits.train)
+    reference = moments_of(images, images_checksum)
     rows: dict[str, list[float]] = {}
     counts = []
     for drawn in _unpacked(samples.samples, digits):
@@ -348,7 +349,7 @@ def judge_sources(images: str, images_checksum: str, n_shown: int, seed: int) ->
 
 
 def _digits(source: str, checksum: str) -> Images:
-    images = data.load(source, checksum)
+    images = digits_of(source, checksum)
     if images.train_labels is None:
         raise ValueError(f"images must have labels for a judge to learn; those of {source} have none")
     return images
