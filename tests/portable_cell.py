@@ -7,16 +7,20 @@ import hashlib
 import json
 import math
 import sys
+import tempfile
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numba
 import numpy as np
 import xarray as xr
 
 from rbmlib.annealing import annealed_importance_sampling, reverse_annealed_importance_sampling
+from rbmlib.experiments.mnist_cells import real_floors, sample_pruned, train_machine
 from rbmlib.experiments.tfim_pruning import prune_trained
 from rbmlib.kernels.elementary import exp_array, log_array
 from rbmlib.kernels.initialisation import derived_seed
+from rbmlib.mnist.images import Images
 from rbmlib.persistent import LinearDecay, sample_chains, train_persistent
 from rbmlib.quantum.mps import MatrixProductState
 from rbmlib.quantum.observables import exact_observables
@@ -51,6 +55,24 @@ def drawn_in_parts(rbm, n_samples, n_threads):
             lambda i: rbm.sample(edges[i + 1] - edges[i], 77, 5, first_chain=edges[i]), range(n_threads)
         )
         return np.concatenate(list(parts))
+
+
+def cells_of_images(samples):
+    """Results of the cells that train, prune and sample machines of binary images, and of their floors."""
+    images = Images(samples[:70], samples[70:], (10, 12))
+    with tempfile.TemporaryDirectory() as folder:
+        source = {"images": str(Path(folder) / "images.npz"), "images_checksum": images.checksum}
+        images.save(source["images"])
+        machine = train_machine(
+            **source, n_hidden=20, dilution=0.3, mask_seed=1, init_seed=2, training_seed=3, k=1, n_chains=21, batch_size=33,
+            n_updates=4, learning_rate=0.1, held=0.5, record_every=9, ais_chains=20, ais_temperatures=9, ais_seed=4,
+        )  # fmt: skip
+        yield machine
+        yield sample_pruned(
+            **source, criterion="magnitude", order_seed=1, removed=(0.0, 0.6), n_samples=30, n_steps=3, sampling_seed=2,
+            reference_seed=3, n_shown=2, machine=machine,
+        )  # fmt: skip
+        yield real_floors(**source, n_samples=15, n_sets=2, seed=5)
 
 
 def arrays(ground_state, n_threads):
@@ -120,6 +142,10 @@ def arrays(ground_state, n_threads):
             yield f"large PCD {name} {n_visible}x{n_hidden}", getattr(state.rbm, name)
         for name in ("chains", "visible_offset", "hidden_offset"):
             yield f"large PCD {name} {n_visible}x{n_hidden}", getattr(state, name)
+        if n_visible == 120:
+            for dataset in cells_of_images(samples):
+                for name, variable in dataset.data_vars.items():
+                    yield f"images {name} {sorted(dataset.sizes)}", variable.values
 
     x = np.linspace(-20, 20, 100_001)
     out = np.empty_like(x)
