@@ -38,7 +38,7 @@ BOOK: dict[str, Any] = {
     "learning_rate": 0.1,
     "held": 0.5,
     "record_every": 1500,
-    "ais_chains": 100,
+    "ais_chains": 500,
     "ais_temperatures": 2000,
     "removed": [0.0, 0.1, 0.2, 0.3, 0.4, *(round(0.46 + 0.02 * i, 2) for i in range(23)), 0.95],
     "n_samples": 1000,
