@@ -25,11 +25,11 @@ from .mnist_cells import LOOKS
 from .quality_drops import effective_digits, total_removed
 
 PROFILES = {
-    "book": Profile(mnist_standard.BOOK, "about five hours on two cores"),
+    "book": Profile(mnist_standard.BOOK, "about three and a half hours on two cores"),
     "quick": Profile(mnist_standard.QUICK, "less than a minute on two cores"),
     "paper": Profile(
         mnist_standard.PAPER,
-        "some seven hours on a data-centre accelerator, or 2,000 core hours on a cluster, by arithmetic",
+        "8 to 24 hours of a data-centre accelerator, by counted operations; half a day on two cores for the rest",
     ),
 }
 
