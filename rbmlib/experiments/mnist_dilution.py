@@ -29,7 +29,7 @@ PROFILES = {
     "quick": Profile(mnist_standard.QUICK, "less than a minute on two cores"),
     "paper": Profile(
         mnist_standard.PAPER,
-        "8 to 24 hours of a data-centre accelerator, by counted operations; half a day on two cores for the rest",
+        "8 to 24 hours of a data-centre accelerator, by counted operations; about four hours on two cores for the rest",
     ),
 }
 
