@@ -140,22 +140,25 @@ def numbers(study: Study, found: Derived, parameters: Mapping[str, Any]) -> dict
 def _about_drop(key: str, drop: Estimate | None, p0: NDArray[np.float64]) -> dict[str, str]:
     """Position and width of a drop at the lowest and at the highest dilution, and how it moves with p0."""
     names = (f"drop-{key}", f"drop-{key}-total", f"width-{key}", f"alpha-{key}", f"rest-{key}")
-    position = None if drop is None else drop.value[:, 0]
-    if position is None or (position >= NEVER).any():
+    if drop is None or (drop.value[:, 0] >= NEVER).all():
         return dict.fromkeys(names, DASH)
+    position, width = drop.value.T
     total = total_removed(p0, position)
-    ratio = drop.value[:, 1] / position
-    slope = np.polyfit(p0, total, 1)[0] if len(p0) > 1 else np.nan
-    return {
-        names[0]: _by_ends(p0, [percent(one) for one in position]),
-        names[1]: _by_ends(p0, [percent(one) for one in total]),
-        names[
-            2
-        ]: f"{percent(drop.value[:, 1].min())} to {percent(drop.value[:, 1].max())} of the weights left, "
-        f"{ratio.min():.2f} to {ratio.max():.2f} of its position",
-        names[3]: f"{slope:.2f}" if np.isfinite(slope) else DASH,
-        names[4]: f"{1 - position.mean():.2f}",
+    there = position < NEVER
+    ratio = width[there] / position[there]
+    texts = {
+        name: _by_ends(
+            p0, [percent(one) if here else "none" for one, here in zip(shares, there, strict=True)]
+        )
+        for name, shares in ((names[0], position), (names[1], total))
     }
+    texts[names[2]] = (
+        f"{percent(width[there].min())} to {percent(width[there].max())} of the weights left, {ratio.min():.2f} to "
+        f"{ratio.max():.2f} of its position"
+    )
+    if not there.all() or len(p0) < 2:
+        return texts | dict.fromkeys(names[3:], DASH)
+    return texts | {names[3]: f"{np.polyfit(p0, total, 1)[0]:.2f}", names[4]: f"{1 - position.mean():.2f}"}
 
 
 def _orders(controls: xr.Dataset) -> dict[str, str]:

@@ -15,7 +15,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import (
     FormatStrFormatter,
-    LogFormatterMathtext,
+    LogFormatterSciNotation,
     LogLocator,
     MaxNLocator,
     NullFormatter,
@@ -284,7 +284,8 @@ def failed_looks(looks: xr.Dataset, centred: float) -> InlineHTML:
         Off-centre distance up to which ink counts as in the middle.
     """
     if not looks.ink.notnull().any():
-        return _NOTHING
+        words = "No machine of this run has failed."
+        return InlineHTML(f"<p>{words}</p>", words)
     lines = {
         "ink": ("ink / data's ink", {"data": 1.0}),
         "contact": ("contact, from noise to data", {"data": 1.0, "noise": 0.0}),
@@ -358,7 +359,8 @@ def _logarithmic(axes: Axes) -> None:
     """A logarithmic axis over what is drawn: plain numbers where it spans few decades, powers of ten elsewhere."""
     axes.set_yscale("log")
     low, high = axes.get_ylim()
-    wide = high / low > 200
+    wide, small = high / low > 200, low < 1e-4
     axes.yaxis.set_major_locator(LogLocator(subs=(1.0,) if wide else (1.0, 2.0, 5.0)))
-    axes.yaxis.set_major_formatter(LogFormatterMathtext() if wide else FormatStrFormatter("%g"))
+    powers = LogFormatterSciNotation(minor_thresholds=(np.inf, np.inf))
+    axes.yaxis.set_major_formatter(powers if wide or small else FormatStrFormatter("%g"))
     axes.yaxis.set_minor_formatter(NullFormatter())

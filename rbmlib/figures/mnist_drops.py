@@ -139,4 +139,5 @@ def _with_interval(
     if not absent.all():
         axes.errorbar(x[~absent], value[~absent], bars[:, ~absent], label=LABELS[name], **look)
     if np.isfinite(value[absent]).any():
-        axes.errorbar(x[absent], value[absent], mfc="none", **look)
+        named = LABELS[name] if absent.all() else None
+        axes.errorbar(x[absent], value[absent], mfc="none", label=named, **look)
