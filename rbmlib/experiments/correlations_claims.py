@@ -101,19 +101,30 @@ def algebraic_rule(study: Study, p: Mapping[str, Any]) -> Settled:
 
 
 def robustness_parts(study: Study, level: float, last: Callable[[int], int], of_dense: bool) -> list[Part]:
-    """Differences between neighbouring sizes, larger minus smaller, of the removed share at a retained share."""
-    at = {}
+    """Differences between neighbouring sizes, larger minus smaller, of the removed share at a retained share.
+
+    Sizes share a schedule up to rounding; shares removed are those of the largest, whose rounding is the finest. Of two
+    sizes that both never fall so low nothing is known.
+    """
+    removed = study.machines[SIZES[-1], CRITICAL].removed.values
+    at, falls = {}, {}
     for n in SIZES:
-        machines = study.machines[n, CRITICAL]
-        share = rules.retained(machines, last(n), of_dense)
-        at[n] = rules.removed_at(share, machines.removed.values, level)
+        share = rules.retained(study.machines[n, CRITICAL], last(n), of_dense)
+        at[n] = rules.removed_at(share, removed, level)
+        falls[n] = rules.falls_below(share, level).any()
     parts = []
     for small, large in PAIRS:
         estimate = rules.unpaired_difference(at[large], at[small])
-        parts.append(
-            Part(estimate, decide_difference(estimate, 1), f"{small} to {large} {interval_text(estimate)}")
-        )
+        told = interval_text(estimate)
+        if not falls[small] and not falls[large]:
+            estimate, told = _unknown(estimate), "unknown, as neither falls so low"
+        parts.append(Part(estimate, decide_difference(estimate, 1), f"{small} to {large} {told}"))
     return parts
+
+
+def _unknown(estimate: Estimate) -> Estimate:
+    """A difference of two things of which neither has come, and any could."""
+    return Estimate(estimate.value, -np.inf, np.inf)
 
 
 def larger_rule(study: Study, p: Mapping[str, Any]) -> Settled:
@@ -138,7 +149,8 @@ def larger_rule(study: Study, p: Mapping[str, Any]) -> Settled:
         ]
         beside.append(f"with {name}: {combine(part.outcome for part in each)}")
     text = "gain in the share of weights removed from one size to the next, " + "; ".join(texts + beside)
-    return min(parts, key=lambda part: part.estimate.value), outcomes, text
+    known = [part for part in parts if np.isfinite(part.estimate.low)] or parts
+    return min(known, key=lambda part: part.estimate.value), outcomes, text
 
 
 def connectivity_parts(study: Study, small: int, large: int) -> tuple[Part, Part]:
@@ -149,15 +161,12 @@ def connectivity_parts(study: Study, small: int, large: int) -> tuple[Part, Part
     removed = first.removed.values
     pieces = [one.components.transpose("seed", "stage").values for one in (first, second)]
     shares = [rules.retained(one, rules.largest_distance(n)) for n, one in ((small, first), (large, second))]
-    later = rules.unpaired_difference(
-        rules.removed_when_disconnected(pieces[1], second.removed.values),
-        rules.removed_when_disconnected(pieces[0], removed),
-    )
-    earlier = Part(
-        later,
-        decide_difference(later, 1),
-        f"from N = {small} to {large} it comes {interval_text(later)} of the weights later",
-    )
+    # In iterations, which sizes have in common; never is one after the last, the earliest that it can come.
+    later = rules.unpaired_difference(*(rules.first_disconnected(piece) for piece in pieces[::-1]))
+    told = f"from N = {small} to {large} it comes {interval_text(later)} iterations later"
+    if not any((piece > 1).any() for piece in pieces):
+        later, told = _unknown(later), f"neither at N = {small} nor at {large}"
+    earlier = Part(later, decide_difference(later, 1), told)
     widest = int(np.argmax(shares[1].mean(axis=0) - shares[0].mean(axis=0)))
     everyone = rules.unpaired_difference(shares[1][:, widest], shares[0][:, widest])
     stage = rules.last_common_stage(pieces[0][:, : widest + 1], pieces[1][:, : widest + 1])

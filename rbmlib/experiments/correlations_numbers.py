@@ -67,10 +67,13 @@ def numbers(study: Study, machines: Derived, parameters: Mapping[str, Any]) -> d
         )
 
     def lost(level: float) -> str:
-        return by_length(
-            here,
-            lambda _, one: _share(rules.removed_at(_stages(one.retained), one.removed.values, level).mean()),
-        )
+        def told(n: int, one: xr.Dataset) -> str:
+            shares = _stages(one.retained)
+            falls = rules.falls_below(shares, level).any(axis=1)
+            at = rules.removed_at(shares[falls], one.removed.values, level)
+            return _of_some(at, falls)
+
+        return by_length(here, told)
 
     def broken(pieces: str) -> str:
         return by_length(
@@ -92,6 +95,7 @@ def numbers(study: Study, machines: Derived, parameters: Mapping[str, Any]) -> d
         ),
         "light": lost(rules.LIGHT),
         "heavy": lost(rules.HEAVY),
+        "last-retained": by_length(here, lambda _, one: _share(_stages(one.retained)[:, -1].mean())),
         "forced": by_length(here, lambda _, one: _share(1 - float(one.fewest_weights) / float(one.kept[0]))),
         "first-apart": by_length(here, lambda _, one: _first_apart(one)),
         "apart": broken("components"),
@@ -109,6 +113,8 @@ def numbers(study: Study, machines: Derived, parameters: Mapping[str, Any]) -> d
             lambda n, one: _longer(one.isel(seed=0), study.longer[n, field]),
         ),
         "mixing": _mixing(study, parameters),
+        "mixed": _mixed(study),
+        "steps-in-all": f"{parameters['gibbs_steps'] * (parameters['n_iterations'] + 1):,}",
     }
 
 
@@ -139,10 +145,14 @@ def _turn(one: xr.Dataset) -> float:
 def _first_apart(one: xr.Dataset) -> str:
     pieces = _stages(one.components)
     apart = (pieces > 1).any(axis=1)
-    if not apart.any():
+    return _of_some(rules.removed_when_disconnected(pieces[apart], one.removed.values), apart)
+
+
+def _of_some(shares: np.ndarray, which: np.ndarray) -> str:
+    """Mean share of the seeds to which something happens, and how many these are."""
+    if not which.any():
         return "never"
-    mean = rules.removed_when_disconnected(pieces[apart], one.removed.values).mean()
-    return f"{_share(mean)} in {int(apart.sum())} of {apart.size}"
+    return _share(shares.mean()) + ("" if which.all() else f" in {int(which.sum())} of {which.size}")
 
 
 def _drift(one: xr.Dataset) -> str:
@@ -188,6 +198,17 @@ def _mixing(study: Study, parameters: Mapping[str, Any]) -> str:
         off = (one.sel(start=start, step=used) / end - 1).values
         told.append(f"{100 * off[np.argmax(np.abs(off))]:+.1f} % from {name}")
     return ", ".join(told)
+
+
+def _mixed(study: Study, tolerance: float = 0.02) -> str:
+    """Of the longest chain: the first number of steps from which on |m| from every start is near its end."""
+    if not study.mixing:
+        return DASH
+    one = study.mixing[max(study.mixing)].absolute_magnetization
+    off = np.abs(one / one.isel(step=-1).mean("start") - 1).max(["mixed_stage", "start"]).values
+    late = np.flatnonzero(off > tolerance)
+    first = late[-1] + 1 if late.size else 0
+    return str(int(one.step[first])) if first < off.size else "no number of"
 
 
 def setting(study: Study, parameters: Mapping[str, Any]) -> str:

@@ -145,6 +145,12 @@ def retained(machines: xr.Dataset, last: int, of_dense: bool = True) -> NDArray[
     return share / share[:, :1] if of_dense else share
 
 
+def falls_below(share: NDArray[np.float64], level: float) -> NDArray[np.bool_]:
+    """Where the retained share (n_seeds, n_stages) is below a level and stays there for the next stage."""
+    below = share < level
+    return below & np.concatenate([below[:, 1:], below[:, -1:]], axis=1)
+
+
 def removed_at(share: NDArray[np.float64], removed: NDArray[np.float64], level: float) -> NDArray[np.float64]:
     """Share of the weights removed when the retained share first falls below a level and stays there for the next
     stage, (n_seeds,).
@@ -152,10 +158,8 @@ def removed_at(share: NDArray[np.float64], removed: NDArray[np.float64], level: 
     Interpolated between stages. A machine that never falls so low gets the largest share removed, which can only
     make it look less robust than it is.
     """
-    below = share < level
-    twice = below & np.concatenate([below[:, 1:], below[:, -1:]], axis=1)
     found = np.empty(len(share))
-    for i, (row, falls) in enumerate(zip(share, twice, strict=True)):
+    for i, (row, falls) in enumerate(zip(share, falls_below(share, level), strict=True)):
         stage = int(np.argmax(falls))
         if not falls.any():
             found[i] = removed[-1]

@@ -80,10 +80,10 @@ def numbers(results: Mapping[Place, xr.Dataset], parameters: Mapping[str, Any]) 
             f"kl-dense-{name}": by_length(field, lambda n, one: _mean(one.kl.isel(stage=0) / n)),
             f"kl-last-{name}": by_length(field, lambda n, one: _mean(one.kl.isel(stage=-1) / n)),
             f"fidelity-dense-{name}": by_length(
-                field, lambda n, one: _mean(np.exp(one.log_fidelity.isel(stage=0)))
+                field, lambda n, one: _fidelity(one.log_fidelity.isel(stage=0))
             ),
             f"fidelity-last-{name}": by_length(
-                field, lambda n, one: _mean(np.exp(one.log_fidelity.isel(stage=-1)))
+                field, lambda n, one: _fidelity(one.log_fidelity.isel(stage=-1))
             ),
             f"kl-doubled-{name}": by_length(field, lambda n, one: _doubled(one.kl, one.removed)),
             f"even-doubled-{name}": by_length(field, lambda n, one: _doubled(one.even_kl, one.removed)),
@@ -141,6 +141,10 @@ def _coverage(results: Mapping[Place, xr.Dataset], lengths: list[int], method: s
         if counts[1]:
             parts.append(f"{counts[0]} of {counts[1]} ({100 * counts[0] / counts[1]:.0f} %) at N = {n}")
     return parts
+
+
+def _fidelity(logarithms: xr.DataArray) -> str:
+    return f"{float(np.exp(logarithms).mean()):.3f}"
 
 
 def _mean(values: xr.DataArray, told: Callable[[float], str] = lambda value: f"{value:.2g}") -> str:

@@ -255,6 +255,24 @@ def test_robustness_that_grows_with_the_length_is_told_from_one_that_falls_or_st
     assert shown(sturdy, name)[0].high < 0
 
 
+def test_lengths_that_both_outlast_the_pruning_cannot_be_told_apart_however_their_weights_are_rounded():
+    still = {"rate": 0.0, "components": np.ones(19, int)}
+    study = as_in_the_paper(at_50=dict(still), at_100=dict(still))
+    parts = correlations_claims.robustness_parts(
+        study, 0.5, correlations_rules.largest_distance, of_dense=True
+    )
+    assert [part.outcome for part in parts] == ["reproduced", "not decided"]
+    assert parts[1].text == "50 to 100 unknown, as neither falls so low"
+    earlier, _ = correlations_claims.connectivity_parts(study, 50, 100)
+    assert (earlier.outcome, earlier.text) == ("not decided", "neither at N = 50 nor at 100")
+    # The smaller falls apart in the very last iteration, the larger not at all: later by one at least.
+    last = as_in_the_paper(at_18={"components": falling_apart(18)}, at_50=dict(still))
+    earlier, _ = correlations_claims.connectivity_parts(last, 18, 50)
+    assert (earlier.outcome, earlier.estimate.interval) == ("reproduced", (1.0, 1.0))
+    for name in ("A4.larger-is-more-robust", "A4.connectivity-is-why"):
+        assert np.isfinite(shown(study, name)[0].value)
+
+
 def test_connectivity_explains_only_what_goes_away_with_the_broken_graphs():
     name = "A4.connectivity-is-why"
     # Undamaged while in one piece, and nothing left after.
