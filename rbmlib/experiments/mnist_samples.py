@@ -17,13 +17,13 @@ from rbmlib.kernels.initialisation import derived_seed
 from rbmlib.lab.cell import Cell
 from rbmlib.lab.profiles import Profile, resolve
 from rbmlib.lab.sweep import sweep
-from rbmlib.mnist import data
 from rbmlib.mnist.diversity import expected_imbalance
 from rbmlib.mnist.images import permutation
 
 from . import mnist_judges, mnist_standard
 from .mnist_dilution_numbers import DASH, percent, scientific
 from .mnist_dilution_rules import FAILED, FIG1_REMOVED
+from .mnist_images import digits_of
 from .mnist_judge_cells import OVER_PRUNED
 from .quality_drops import total_removed
 from .tfim_cells import PORTABLE
@@ -59,7 +59,7 @@ PROFILES = {
 
 def real_digits(images: str, images_checksum: str, n_shown: int, seed: int) -> xr.Dataset:
     """Some test images at random, ``digits`` (shown, byte), packed eight pixels a byte; portable bits."""
-    digits = data.load(images, images_checksum)
+    digits = digits_of(images, images_checksum)
     chosen = permutation(len(digits.test), seed)[:n_shown]
     return xr.Dataset(
         {"digits": (("shown", "byte"), np.packbits(digits.test[chosen], axis=1))},
