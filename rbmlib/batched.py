@@ -338,8 +338,8 @@ class _File:
 def _sources() -> str:
     """Hash of the code that trains, so that no run goes on where other code left it."""
     total = hashlib.sha256()
-    for module in (batched_tensors, persistent):
-        total.update(Path(module.__file__).read_bytes())
+    for path in (Path(batched_tensors.__file__), Path(persistent.__file__)):
+        total.update(path.read_bytes())
     return total.hexdigest()
 
 
