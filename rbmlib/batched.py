@@ -12,13 +12,11 @@ bits of one that was never interrupted, on the same device, release of torch and
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import time
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +26,7 @@ from numpy.typing import ArrayLike, NDArray
 from . import batched_tensors, checkpoints, persistent
 from .batched_tensors import RUNNING, Chains, Training, on_device, to_device
 from .kernels.initialisation import derived_seed
-from .persistent import LinearDecay
+from .persistent import LinearDecay, _checked_run
 from .rbm import RBM, check_binary, check_seed
 from .training import DivergedError, LearningRate, _check_positive_integer
 
@@ -173,19 +171,11 @@ def train_batch(
         If torch is not installed; the message says how to install it.
     """
     state = machines if isinstance(machines, BatchState) else BatchState.of(machines)
-    samples = check_binary("data", data, state.weights.shape[1])
-    if len(samples) == 0:
-        raise ValueError("data must have at least one row")
-    for name, value in (
-        ("n_updates", n_updates), ("k", k), ("n_chains", n_chains), ("batch_size", batch_size),
-        ("record_every", record_every), ("n_threads", n_threads),
-    ):  # fmt: skip
-        _check_positive_integer(name, value)
-    until = n_updates
-    if until_update is not None:
-        until = min(_check_positive_integer("until_update", until_update, 0), n_updates)
-    if not 0 < offset_rate <= 1:
-        raise ValueError(f"offset_rate must be a number above 0 and at most 1, not {offset_rate!r}")
+    samples, until, schedule = _checked_run(
+        data, state.weights.shape[1], learning_rate, offset_rate, until_update,
+        n_updates=n_updates, k=k, n_chains=n_chains, batch_size=batch_size, record_every=record_every,
+        n_threads=n_threads,
+    )  # fmt: skip
     if not checkpoint_seconds >= 0:
         raise ValueError(f"checkpoint_seconds must be a number >= 0, not {checkpoint_seconds!r}")
     if len(seeds) != state.n_replicas:
@@ -193,7 +183,6 @@ def train_batch(
     seeds = [check_seed("seeds", seed) for seed in seeds]
     if state.chains is not None and state.chains.shape[1] != n_chains:
         raise ValueError(f"n_chains must be the state's {state.chains.shape[1]} chains, not {n_chains}")
-    schedule = LinearDecay(learning_rate, 1.0) if isinstance(learning_rate, int | float) else learning_rate
 
     file = None
     if checkpoint is not None:
@@ -301,9 +290,10 @@ class _File:
         samples: NDArray[np.uint8],
     ) -> None:
         arrays = self._arrays(start)
+        code = checkpoints.sources_digest(Path(batched_tensors.__file__), Path(persistent.__file__))
         self._path, self._seconds, self._last = path, seconds, time.monotonic()
         self._run = checkpoints.run_digest(
-            {**settings, "arrays": list(arrays), "code": _sources()}, samples, start.mask, *arrays.values()
+            {**settings, "arrays": list(arrays), "code": code}, samples, start.mask, *arrays.values()
         )
 
     @staticmethod
@@ -332,15 +322,6 @@ class _File:
         """Delete the file."""
         with contextlib.suppress(OSError):
             checkpoints.remove(self._path)
-
-
-@cache
-def _sources() -> str:
-    """Hash of the code that trains, so that no run goes on where other code left it."""
-    total = hashlib.sha256()
-    for path in (Path(batched_tensors.__file__), Path(persistent.__file__)):
-        total.update(path.read_bytes())
-    return total.hexdigest()
 
 
 def _training(

@@ -12,23 +12,21 @@ import os
 import tempfile
 import zipfile
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .cache import cache_root
+
 _RUN = "run"
 
 
 def folder() -> Path:
-    """Where checkpoints lie: ``checkpoints`` in ``RBMLIB_CACHE``, or in the user's cache folder."""
-    root = os.environ.get("RBMLIB_CACHE")
-    if not root:
-        import platformdirs
-
-        root = platformdirs.user_cache_dir("rbmlib")
-    return Path(root, "checkpoints")
+    """Where checkpoints lie: ``checkpoints`` in the local cache."""
+    return cache_root() / "checkpoints"
 
 
 def run_digest(settings: Mapping[str, Any], *arrays: NDArray[Any]) -> str:
@@ -50,6 +48,15 @@ def run_digest(settings: Mapping[str, Any], *arrays: NDArray[Any]) -> str:
     for array in arrays:
         total.update(f"{array.dtype.str}{array.shape}".encode())
         total.update(np.ascontiguousarray(array).tobytes())
+    return total.hexdigest()
+
+
+@cache
+def sources_digest(*paths: Path) -> str:
+    """Hash of source files, so that no run goes on where other code left it; they are read once a process."""
+    total = hashlib.sha256()
+    for path in paths:
+        total.update(path.read_bytes())
     return total.hexdigest()
 
 

@@ -146,22 +146,11 @@ def train_persistent(
     """
     state = machine if isinstance(machine, PersistentState) else PersistentState(machine)
     rbm = state.rbm
-    samples = check_binary("data", data, rbm.n_visible)
-    if len(samples) == 0:
-        raise ValueError("data must have at least one row")
-    for name, value in (
-        ("n_updates", n_updates), ("k", k), ("n_chains", n_chains), ("batch_size", batch_size),
-        ("callback_every", callback_every), ("n_threads", n_threads),
-    ):  # fmt: skip
-        _check_positive_integer(name, value)
-    until = (
-        n_updates
-        if until_update is None
-        else min(_check_positive_integer("until_update", until_update, 0), n_updates)
-    )
-    if not 0 < offset_rate <= 1:
-        raise ValueError(f"offset_rate must be a number above 0 and at most 1, not {offset_rate!r}")
-    schedule = LinearDecay(learning_rate, 1.0) if isinstance(learning_rate, int | float) else learning_rate
+    samples, until, schedule = _checked_run(
+        data, rbm.n_visible, learning_rate, offset_rate, until_update,
+        n_updates=n_updates, k=k, n_chains=n_chains, batch_size=batch_size, callback_every=callback_every,
+        n_threads=n_threads,
+    )  # fmt: skip
     seed = check_seed("seed", seed)
     run = _Run(state, samples, n_chains, batch_size, k, seed)
     batches = _mini_batches(len(samples), batch_size, state.update, seed)
@@ -180,6 +169,31 @@ def train_persistent(
             if callback is not None and (run.update % callback_every == 0 or run.update == until):
                 callback(run.state())
     return run.state() if run.update > state.update else state
+
+
+def _checked_run(
+    data: ArrayLike,
+    n_visible: int,
+    learning_rate: LinearDecay | LearningRate | float,
+    offset_rate: float,
+    until_update: int | None,
+    *,
+    n_updates: int,
+    **counts: int,
+) -> tuple[NDArray[np.uint8], int, LinearDecay | LearningRate]:
+    """The samples, the last update and the schedule of a run whose counts are all to be positive."""
+    samples = check_binary("data", data, n_visible)
+    if len(samples) == 0:
+        raise ValueError("data must have at least one row")
+    for name, value in {"n_updates": n_updates, **counts}.items():
+        _check_positive_integer(name, value)
+    until = n_updates
+    if until_update is not None:
+        until = min(_check_positive_integer("until_update", until_update, 0), n_updates)
+    if not 0 < offset_rate <= 1:
+        raise ValueError(f"offset_rate must be a number above 0 and at most 1, not {offset_rate!r}")
+    schedule = LinearDecay(learning_rate, 1.0) if isinstance(learning_rate, int | float) else learning_rate
+    return samples, until, schedule
 
 
 def sample_chains(

@@ -23,18 +23,13 @@ from rbmlib.lab.cell import Cell
 from rbmlib.persistent import LinearDecay
 
 from . import mnist_standard
-from .mnist_cells import diluted_machine, machine_dataset
+from .mnist_cells import PARAMETERS, diluted_machine, machine_dataset
 from .mnist_images import digits_of
 from .mnist_likelihood import PARTS, annealed_likelihood, pseudo_likelihoods
 from .tfim_cells import PORTABLE
 
 DEPENDENT = "dependent on the device (torch)"
 _SEEDS = {"mask_seeds": "mask_seed", "init_seeds": "init_seed", "training_seeds": "training_seed"}
-_TRAINING = (
-    "images", "images_checksum", "n_hidden", "k", "n_chains", "batch_size", "n_updates", "learning_rate", "held",
-    "record_every",
-)  # fmt: skip
-_MEASURING = ("images", "images_checksum", "ais_chains", "ais_temperatures")
 
 
 def train_machines(
@@ -100,7 +95,7 @@ def train_machines(
         {"update": updates, "part": list(PARTS)},
         {"bits": DEPENDENT, "device": device_name()},
     )
-    for name in ("weights", "visible_bias", "hidden_bias"):
+    for name in PARAMETERS:
         found[name].attrs["tier"] = "cache"
     return found
 
@@ -127,7 +122,7 @@ def measure_machine(
         If that replica diverged; the message names it and the update.
     """
     digits = digits_of(images, images_checksum)
-    parameters = (batch[name].values for name in ("weights", "visible_bias", "hidden_bias"))
+    parameters = (batch[name].values for name in PARAMETERS)
     rbm = BatchState(*parameters, batch.weights.values != 0, batch.diverged.values).machine(replica)
     found = xr.merge(
         [
@@ -145,7 +140,7 @@ def batch_cell(p: Mapping[str, Any], dilution: float) -> Cell:
     return Cell(
         train_machines,
         {
-            **{name: p[name] for name in _TRAINING},
+            **{name: p[name] for name in mnist_standard.TRAINING},
             "dilution": dilution,
             **{name: tuple(each[part] for each in seeds) for name, part in _SEEDS.items()},
         },
@@ -155,7 +150,7 @@ def batch_cell(p: Mapping[str, Any], dilution: float) -> Cell:
 def machine_cell(p: Mapping[str, Any], dilution: float, replica: int) -> Cell:
     """The cell of one machine, with the layout of :func:`rbmlib.experiments.mnist_cells.train_machine`."""
     seed = mnist_standard.seeds_of_parts(float(dilution), replica)["ais_seed"]
-    values = {name: p[name] for name in _MEASURING}
+    values = {name: p[name] for name in mnist_standard.MEASURING}
     return Cell(
         measure_machine, {**values, "replica": replica, "ais_seed": seed}, {"batch": batch_cell(p, dilution)}
     )

@@ -7,9 +7,7 @@ divergence, then pruned step by step without training on, and sampled at every s
 from __future__ import annotations
 
 import contextlib
-import hashlib
 from collections.abc import Mapping, Sequence
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +32,8 @@ from .mnist_images import digits_of, moments_of
 from .mnist_likelihood import PARTS, annealed_likelihood, pseudo_likelihoods
 from .tfim_cells import PORTABLE
 
-_PARAMETERS = ("weights", "visible_bias", "hidden_bias")
+PARAMETERS = ("weights", "visible_bias", "hidden_bias")
+"""Names of a machine's parameters."""
 INITIAL_SCALE = 0.01
 """Standard deviation of the weights before training."""
 LOOKS = Appearance._fields
@@ -159,7 +158,7 @@ class _Run:
             self.look(self.state)
         else:
             self.updates, self.history = kept["updates"].tolist(), kept["history"].tolist()
-            rbm = first.replace(**{name: kept[name] for name in _PARAMETERS})
+            rbm = first.replace(**{name: kept[name] for name in PARAMETERS})
             chains = np.unpackbits(kept["chains"], axis=1, count=rbm.n_visible)
             self.state = PersistentState(
                 rbm, self.updates[-1], chains, kept["visible_offset"], kept["hidden_offset"]
@@ -175,7 +174,7 @@ class _Run:
         self.look(state)
         if state.update == self.n_updates:
             return
-        arrays = {name: getattr(state.rbm, name) for name in _PARAMETERS}
+        arrays = {name: getattr(state.rbm, name) for name in PARAMETERS}
         offsets = {"visible_offset": state.visible_offset, "hidden_offset": state.hidden_offset}
         course = {"updates": np.array(self.updates), "history": np.array(self.history)}
         chains = np.packbits(state.chains, axis=1)
@@ -188,14 +187,10 @@ class _Run:
             checkpoints.remove(self.path)
 
 
-@cache
 def _sources() -> str:
-    """Hash of the code that trains, so that no run goes on where other code left it."""
-    total = hashlib.sha256()
+    """Hash of the code that trains."""
     kernels = sorted(Path(persistent.__file__).parent.joinpath("kernels").glob("*.py"))
-    for path in (Path(__file__), Path(persistent.__file__), *kernels):
-        total.update(path.read_bytes())
-    return total.hexdigest()
+    return checkpoints.sources_digest(Path(__file__), Path(persistent.__file__), *kernels)
 
 
 def machine_dataset(rbm: RBM, updates: Sequence[int], history: Sequence[Sequence[float]]) -> xr.Dataset:
@@ -210,7 +205,7 @@ def machine_dataset(rbm: RBM, updates: Sequence[int], history: Sequence[Sequence
         },
         {"update": np.asarray(updates, dtype=np.int64), "part": list(PARTS)},
     )
-    for name in _PARAMETERS:
+    for name in PARAMETERS:
         found[name].attrs["tier"] = "cache"
     return found
 

@@ -15,13 +15,12 @@ import xarray as xr
 from rbmlib.lab.claims import Outcome, Verdict, combine
 from rbmlib.lab.profiles import label, resolve
 from rbmlib.mnist.appearance import Appearance
-from rbmlib.mnist.data import MNIST_CHECKSUM
 from rbmlib.mnist.diversity import FEWEST_ACCEPTED
 
 from . import mnist_dilution
 from . import mnist_dilution_rules as rules
 from .mnist_dilution import ORDERS, PROFILES, Study
-from .objections import other_setting
+from .objections import other_machines
 from .quality_drops import MEASURES
 from .tfim_pruning_rules import Finding
 
@@ -117,17 +116,16 @@ def crucial_rule(study: Study, p: Parameters) -> Finding:
         return _open(
             "needs machines that are also pruned in random order and largest first; this run has none"
         )
-    found = [_crucial(one, "quality") for _, one in study.controls.groupby("dilution")]
-    at = [f"{100 * float(p0):.0f} %" for p0, _ in study.controls.groupby("dilution")]
+    by_dilution = list(study.controls.groupby("dilution"))
+    found = [_crucial(one, "quality") for _, one in by_dilution]
+    at = [f"{100 * float(p0):.0f} %" for p0, _ in by_dilution]
     least = min(found, key=lambda one: one.value)
     text = "; ".join(f"p0 = {share}: {one.text}" for share, one in zip(at, found, strict=True))
     whole = Finding(least.value, least.interval, combine(one.outcome for one in found), text)
     others = {}
     for name in MEASURES:
         if name != "quality" and np.isfinite(study.controls[name]).all():
-            others[name] = combine(
-                _crucial(one, name).outcome for _, one in study.controls.groupby("dilution")
-            )
+            others[name] = combine(_crucial(one, name).outcome for _, one in by_dilution)
     return _beside(whole, others)
 
 
@@ -174,9 +172,7 @@ RULES: Mapping[str, Callable[[Study, Parameters], Finding]] = dict(
 
 def _objection(p: Parameters) -> str | None:
     """Why a run cannot settle the claims, which are about the paper's setting; None if it can."""
-    if p["images_checksum"] != MNIST_CHECKSUM:
-        return f"settled for MNIST; this run has the images of {p['images']}"
-    if differs := other_setting(p, {"n_hidden": 400}):
+    if differs := other_machines(p):
         return differs
     for name, needed in (
         ("dilutions", rules.DILUTIONS),

@@ -21,6 +21,7 @@ from rbmlib.mnist.judge import train_judge as train
 from rbmlib.mnist.network import Fit
 from rbmlib.mnist.quality import second_moment_standard_error
 
+from .mnist_cells import unpacked
 from .mnist_images import digits_of, moments_of
 from .tfim_cells import PORTABLE
 
@@ -365,7 +366,7 @@ def _unpacked(packed: xr.DataArray, digits: Images) -> NDArray[np.uint8]:
             f"images have {n_bytes} bytes of {height} x {width} pixels, and the samples have {rows.shape[-1]}; "
             "a machine must be judged against the images that it was trained on"
         )
-    return np.unpackbits(rows, axis=-1, count=digits.n_pixels).reshape(*rows.shape[:2], height, width)
+    return unpacked(rows, digits.n_pixels).reshape(*rows.shape[:2], height, width)
 
 
 def _n_learnt(name: str, pool: NDArray[np.uint8], held_out: int) -> int:

@@ -21,6 +21,7 @@ from rbmlib.mnist.diversity import expected_imbalance
 from rbmlib.mnist.images import permutation
 
 from . import mnist_judges, mnist_standard
+from .mnist_cells import unpacked
 from .mnist_dilution_numbers import DASH, percent, scientific
 from .mnist_dilution_rules import FAILED, FIG1_REMOVED
 from .mnist_images import digits_of
@@ -36,8 +37,7 @@ _SEED = 0x5A4D_91E5
 
 
 def _profile(standard: Mapping[str, Any], frames: list[float], cost: str) -> Profile:
-    kept = {name: value for name, value in standard.items() if name not in mnist_standard.NO_CONTROLS}
-    return Profile({**kept, "shown_removed": frames}, cost)
+    return Profile({**mnist_standard.without_controls(standard), "shown_removed": frames}, cost)
 
 
 PROFILES = {
@@ -69,10 +69,7 @@ def real_digits(images: str, images_checksum: str, n_shown: int, seed: int) -> x
 
 def _check(p: Mapping[str, Any]) -> dict[str, Any]:
     """The shared parameters, checked together with this study's own."""
-    shared = {**p, **mnist_standard.NO_CONTROLS}
-    mnist_standard.check(shared)
-    if not p["shown_dilutions"]:
-        raise ValueError("shown_dilutions must hold at least one of the dilutions; it is empty")
+    shared = mnist_standard.checked_without_controls(p)
     shares, grid = list(p["shown_removed"]), list(p["removed"])
     if not shares or shares[0] != 0 or sorted(set(shares)) != shares or not set(shares) <= set(grid):
         raise ValueError(
@@ -132,7 +129,7 @@ def results(**parameters: Any) -> xr.Dataset:
     by_dilution = []
     for p0 in dilutions:
         samples, judged = (found[name, p0].sel(removed=shares) for name in ("samples", "judged"))
-        pixels = np.unpackbits(samples.shown.values, axis=-1, count=n_pixels)
+        pixels = unpacked(samples.shown.values, n_pixels)
         by_dilution.append(
             xr.merge(
                 [
@@ -146,7 +143,7 @@ def results(**parameters: Any) -> xr.Dataset:
     joined = xr.concat(by_dilution, xr.DataArray(dilutions, dims="dilution", name="dilution"))
     total = total_removed(np.array(dilutions)[:, None], np.array(shares))
     return joined.assign(
-        data_shown=(("shown", "pixel"), np.unpackbits(digits.digits.values, axis=-1, count=n_pixels))
+        data_shown=(("shown", "pixel"), unpacked(digits.digits.values, n_pixels))
     ).assign_coords(total=(("dilution", "removed"), total)).assign_attrs(
         height=digits.attrs["height"],
         width=digits.attrs["width"],

@@ -114,10 +114,14 @@ _PARTS = (
     "order_seed",
 )
 _OF_MACHINE = _PARTS[:4]
-_TRAINING = (
-    "images", "images_checksum", "n_hidden", "k", "n_chains", "batch_size", "n_updates", "learning_rate", "held",
-    "record_every", "ais_chains", "ais_temperatures",
+_IMAGES = ("images", "images_checksum")
+_ANNEALING = ("ais_chains", "ais_temperatures")
+TRAINING = (
+    *_IMAGES, "n_hidden", "k", "n_chains", "batch_size", "n_updates", "learning_rate", "held", "record_every",
 )  # fmt: skip
+"""The parameters that training takes."""
+MEASURING = (*_IMAGES, *_ANNEALING)
+"""Those that measuring the likelihood takes."""
 
 
 def check(p: Mapping[str, Any]) -> None:
@@ -175,6 +179,26 @@ def check(p: Mapping[str, Any]) -> None:
         raise ValueError(f"recipes must be {', '.join(RECIPES[:2])} and perhaps {RECIPES[2]}, not {recipes}")
 
 
+def without_controls(standard: Mapping[str, Any]) -> dict[str, Any]:
+    """The parameters that a study takes over which prunes in no other order."""
+    return {name: value for name, value in standard.items() if name not in NO_CONTROLS}
+
+
+def checked_without_controls(p: Mapping[str, Any]) -> dict[str, Any]:
+    """The parameters of such a study with none for controls, checked; it shows at least one dilution.
+
+    Raises
+    ------
+    ValueError
+        If a parameter is out of range; the message names it.
+    """
+    whole = {**p, **NO_CONTROLS}
+    check(whole)
+    if not p["shown_dilutions"]:
+        raise ValueError("shown_dilutions must hold at least one of the dilutions; it is empty")
+    return whole
+
+
 def seeds_of_parts(dilution: float, replica: int) -> dict[str, int]:
     """Independent seeds for the parts of one machine's life, by the names of the cells' parameters.
 
@@ -192,7 +216,7 @@ def machine_cell(p: Mapping[str, Any], dilution: float, replica: int) -> Cell:
 
         return mnist_batch_cells.machine_cell(p, dilution, replica)
     seeds = seeds_of_parts(dilution, replica)
-    values = {name: p[name] for name in _TRAINING}
+    values = {name: p[name] for name in (*TRAINING, *_ANNEALING)}
     return Cell(
         mnist_cells.train_machine,
         {**values, "dilution": dilution, **{name: seeds[name] for name in _OF_MACHINE}},

@@ -23,8 +23,7 @@ from . import mnist_judges, mnist_standard
 
 
 def _profile(standard: Mapping[str, Any], cost: str) -> Profile:
-    kept = {name: value for name, value in standard.items() if name not in mnist_standard.NO_CONTROLS}
-    return Profile({**kept, "compared_dilution": 0.0}, cost)
+    return Profile({**mnist_standard.without_controls(standard), "compared_dilution": 0.0}, cost)
 
 
 PROFILES = {
@@ -64,10 +63,7 @@ class Study(NamedTuple):
 
 def _checked(p: Mapping[str, Any]) -> dict[str, Any]:
     """The parameters, with those that only other studies use."""
-    p = {**p, **mnist_standard.NO_CONTROLS}
-    mnist_standard.check(p)
-    if not p["shown_dilutions"]:
-        raise ValueError("shown_dilutions must hold at least one of the dilutions; it is empty")
+    p = mnist_standard.checked_without_controls(p)
     if p["compared_dilution"] not in p["dilutions"]:
         raise ValueError(
             f"compared_dilution must be among dilutions = {list(p['dilutions'])}, not {p['compared_dilution']!r}"

@@ -11,25 +11,21 @@ from numpy.typing import NDArray
 
 from rbmlib.lab.claims import Verdict
 from rbmlib.lab.profiles import label, resolve
-from rbmlib.mnist.data import MNIST_CHECKSUM
 
 from . import mnist_dilution_rules as rules
 from . import quality_judge
+from .mnist_dilution_numbers import DASH, percent
 from .mnist_judge_cells import BOTH, OVER_PRUNED, SYNTHETIC
-from .objections import other_setting
+from .objections import other_machines
 from .quality_drops import MEASURES, find_drop
 from .quality_judge import PROFILES, Study
 
 CLAIMS = ("B7.judge",)
 
-NOTHING = "\u2013"
-
 
 def _objection(p: Mapping[str, Any]) -> str | None:
     """Why a run cannot settle the claim, which is about the paper's setting; None if it can."""
-    if p["images_checksum"] != MNIST_CHECKSUM:
-        return f"settled for MNIST; this run has the images of {p['images']}"
-    if differs := other_setting(p, {"n_hidden": 400}):
+    if differs := other_machines(p):
         return differs
     if p["n_replicas"] < rules.FEWEST_REPLICAS:
         return f"needs at least {rules.FEWEST_REPLICAS} replicas; this run has {p['n_replicas']}"
@@ -123,36 +119,36 @@ def numbers(results: Study, parameters: Mapping[str, Any]) -> dict[str, str]:
         "machines": f"{worst.size}",
         "learnt-from": f"{int(accuracy.seen.sel(recipe=OVER_PRUNED).sum('replica').max()) * worst.sizes['dilution']}",
         "folds": f"{accuracy.sizes['fold']}",
-        "negatives-at": " and ".join(_percent(f) for f in accuracy.removed.values),
+        "negatives-at": " and ".join(percent(f) for f in accuracy.removed.values),
         "digits-range": _range(accuracy.digits.sel(recipe=OVER_PRUNED).values),
         "classes-range": _range(accuracy.classes.sel(recipe=OVER_PRUNED).values),
-        "seen": _percent(by_machine(accuracy, OVER_PRUNED, seen=True).mean().item(), 1),
-        "unseen": _percent(unseen.mean().item(), 1),
-        "worst": _percent(worst.values[at], 1),
-        "worst-dilution": _percent(float(worst.dilution[at[0]])),
+        "seen": percent(by_machine(accuracy, OVER_PRUNED, seen=True).mean().item(), 1),
+        "unseen": percent(unseen.mean().item(), 1),
+        "worst": percent(worst.values[at], 1),
+        "worst-dilution": percent(float(worst.dilution[at[0]])),
         "below-claim": f"{int((worst < rules.CLAIMED_ACCURACY).sum())}",
-        "families-by-over-pruned": _percent(accuracy.families.sel(recipe=OVER_PRUNED).mean().item()),
-        "machines-by-synthetic": _percent(by_machine(accuracy, SYNTHETIC, seen=False).mean().item()),
-        "digits-by-synthetic": _percent(accuracy.digits.sel(recipe=SYNTHETIC).mean().item(), 1),
-        "families-by-synthetic": _percent(accuracy.families.sel(recipe=SYNTHETIC).mean().item(), 1),
-        "machines-by-both": NOTHING,
-        "families-by-both": NOTHING,
+        "families-by-over-pruned": percent(accuracy.families.sel(recipe=OVER_PRUNED).mean().item()),
+        "machines-by-synthetic": percent(by_machine(accuracy, SYNTHETIC, seen=False).mean().item()),
+        "digits-by-synthetic": percent(accuracy.digits.sel(recipe=SYNTHETIC).mean().item(), 1),
+        "families-by-synthetic": percent(accuracy.families.sel(recipe=SYNTHETIC).mean().item(), 1),
+        "machines-by-both": DASH,
+        "families-by-both": DASH,
     }
     if BOTH in accuracy.recipe:
-        found["machines-by-both"] = _percent(by_machine(accuracy, BOTH, seen=False).mean().item(), 1)
-        found["families-by-both"] = _percent(accuracy.families.sel(recipe=BOTH).mean().item(), 1)
+        found["machines-by-both"] = percent(by_machine(accuracy, BOTH, seen=False).mean().item(), 1)
+        found["families-by-both"] = percent(accuracy.families.sel(recipe=BOTH).mean().item(), 1)
     dense, position = {}, {}
     for recipe, rows in cross_fitted_by_recipe(curves).items():
         mean = rows.mean(axis=0)
         dense[recipe] = mean[0]
         position[recipe] = find_drop(curves.removed.values, mean, MEASURES["quality"]).position
     for text, values in (("dense", dense), ("drop", position)):
-        found[f"{text}-by-over-pruned"] = _percent(values[OVER_PRUNED])
-        found[f"{text}-by-synthetic"] = _percent(values[SYNTHETIC])
-        found[f"{text}-by-both"] = _percent(values[BOTH]) if BOTH in values else NOTHING
+        found[f"{text}-by-over-pruned"] = percent(values[OVER_PRUNED])
+        found[f"{text}-by-synthetic"] = percent(values[SYNTHETIC])
+        found[f"{text}-by-both"] = percent(values[BOTH]) if BOTH in values else DASH
         found[f"{text}-apart"] = f"{100 * (max(values.values()) - min(values.values())):.1f}"
     found["folds-apart"] = f"{100 * folds_apart(curves):.1f}"
-    found["compared"] = _percent(float(parameters["compared_dilution"]))
+    found["compared"] = percent(float(parameters["compared_dilution"]))
     return found
 
 
@@ -171,10 +167,6 @@ def folds_apart(curves: xr.Dataset) -> float:
 def _within(interval: tuple[float, float]) -> tuple[float, float]:
     """An interval of a share, which cannot exceed 1."""
     return float(interval[0]), min(float(interval[1]), 1.0)
-
-
-def _percent(share: float, digits: int = 0) -> str:
-    return f"{100 * share:.{digits}f} %"
 
 
 def _range(shares: NDArray[np.float64]) -> str:

@@ -74,7 +74,7 @@ def training_curves(machines: xr.Dataset) -> InlineHTML:
                 rows = machines.pseudo_likelihood.sel(dilution=p0, part=part)
                 style.band(
                     axes, rows["update"].values, rows.transpose("replica", "update").values, color=color,
-                    label=_percent(p0), linewidth=1.1,
+                    label=percent(p0), linewidth=1.1,
                 )  # fmt: skip
             axes.xaxis.set_major_locator(MaxNLocator(4))
             axes.set_xlabel("updates")
@@ -221,7 +221,7 @@ def _pruned(axes: Axes, machines: xr.Dataset, name: str, by: str) -> None:
         known = np.isfinite(rows).mean(axis=0) > 0.5
         style.band(
             axes, one[by].values[known], rows[:, known], color=color,
-            label=_percent(p0), spread="deviation", linewidth=1.2,
+            label=percent(p0), spread="deviation", linewidth=1.2,
         )  # fmt: skip
     axes.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0, symbol=""))
     axes.set_xlim(-0.02, 1.02)
@@ -260,7 +260,7 @@ def order_curves(controls: xr.Dataset, measures: Sequence[str] = ("quality", "aa
                 axes.set_xlim(-0.02, 1.02)
                 axes.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0, symbol=""))
             axes.set_xlabel("f, removed (%)")
-            grid[0, 0].set_title(f"$p_0$ = {_percent(p0)}")
+            grid[0, 0].set_title(f"$p_0$ = {percent(p0)}")
             figure.legend(*grid[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=1)
         panels.append(figure)
     return inline_svg(
@@ -323,7 +323,8 @@ def _by_dilution(machines: xr.Dataset) -> list[tuple[float, str]]:
     return list(zip(dilutions.tolist(), style.ramp(len(dilutions)), strict=True))
 
 
-def _percent(share: float) -> str:
+def percent(share: float) -> str:
+    """A share in whole per cent."""
     return f"{100 * share:.0f} %"
 
 

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from rbmlib.figures import style
 from rbmlib.figures.inline_svg import InlineHTML, inline_svg
+from rbmlib.figures.mnist_dilution import percent
 from rbmlib.figures.slider import slider
 
 COLUMNS, ROWS = 5, 8
@@ -45,10 +46,10 @@ def first_dilution(results: xr.Dataset, removed: Sequence[float]) -> InlineHTML:
     for share in shares:
         panels.append(
             _machine_panel(
-                one.sel(removed=share), results, f"p = {_percent(float(one.total.sel(removed=share)))}"
+                one.sel(removed=share), results, f"p = {percent(float(one.total.sel(removed=share)))}"
             )
         )
-    listed = ", ".join(_percent(share) for share in shares)
+    listed = ", ".join(percent(share) for share in shares)
     return inline_svg(
         panels,
         title="Samples of a machine before and after pruning",
@@ -73,7 +74,7 @@ def sample_slider(results: xr.Dataset) -> InlineHTML:
                 _machine_panel(
                     results.isel(dilution=at, removed=point),
                     results,
-                    f"$p_0$ = {_percent(float(p0))}",
+                    f"$p_0$ = {percent(float(p0))}",
                     with_p=True,
                 )
                 for at, p0 in enumerate(results.dilution.values)
@@ -83,7 +84,7 @@ def sample_slider(results: xr.Dataset) -> InlineHTML:
     ]
     return slider(
         frames,
-        [f"{_percent(float(share))} removed" for share in results.removed.values],
+        [f"{percent(float(share))} removed" for share in results.removed.values],
         name="pruning",
         title="Samples of machines under pruning",
         description="Grids of binary images: real digits, and samples of machines with several dilutions; the slider removes "
@@ -107,7 +108,7 @@ def _machine_panel(one: xr.Dataset, results: xr.Dataset, title: str, with_p: boo
         _line(("A_T", float(one.aai_generated), ".2f"), ("A_S", float(one.aai_data), ".2f")),
     ]
     if with_p:
-        title = f"{title}, p = {_percent(float(one.total))}"
+        title = f"{title}, p = {percent(float(one.total))}"
     return _panel(one.shown.values, results, title, lines, _BLUE)
 
 
@@ -175,9 +176,5 @@ def _value(value: float | None, form: str) -> str:
 def _in_words(one: xr.Dataset) -> str:
     """Q along the shares removed, for a reader who cannot see the images."""
     shares = zip(one.removed.values, one.quality.values, strict=True)
-    told = ", ".join(f"{quality:.2f} at {_percent(float(share))}" for share, quality in shares)
-    return f"Q with {_percent(float(one.dilution))} zero from the start: {told}."
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.0f} %"
+    told = ", ".join(f"{quality:.2f} at {percent(float(share))}" for share, quality in shares)
+    return f"Q with {percent(float(one.dilution))} zero from the start: {told}."

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from rbmlib.figures import style
 from rbmlib.figures.inline_svg import InlineHTML, inline_svg
+from rbmlib.figures.mnist_dilution import percent
 from rbmlib.figures.tfim_pruning import PANEL
 
 _BLUE, _ORANGE, _GREEN, _GREY = (style.COLORS[name] for name in ("blue", "orange", "green", "grey"))
@@ -44,7 +45,7 @@ def pictures(shown: xr.Dataset) -> InlineHTML:
             of = shown.machines.sel(dilution=p0, removed=share).transpose("replica", "drawn", "byte").values
             columns = np.arange(min(_COLUMNS, of.shape[0] * of.shape[1]))
             rows = of[columns % of.shape[0], columns // of.shape[0]]
-            label = f"$p_0$ = {_percent(p0)}\nf = {_percent(share)}"
+            label = f"$p_0$ = {percent(p0)}\nf = {percent(share)}"
             drawn.append((_unpacked(rows, shown), label, _BLUE))
     return inline_svg(
         [_rows_panel([(digits, "digits", _ORANGE), *made]), _rows_panel(drawn)],
@@ -115,7 +116,7 @@ def by_machine(unseen: xr.DataArray, synthetic: xr.DataArray, claimed: float) ->
 def _told(values: xr.DataArray) -> str:
     means = values.mean(("dilution", "replica"))
     return " and ".join(
-        f"{100 * value:.1f} % at f = {_percent(share)}"
+        f"{100 * value:.1f} % at f = {percent(share)}"
         for share, value in zip(means.removed.values, means.values, strict=True)
     )
 
@@ -134,13 +135,13 @@ def _machines_panel(values: xr.DataArray, title: str, claimed: float) -> Figure:
             # Replicas side by side within the width that is a dilution's.
             beside = (np.arange(n) - (n - 1) / 2) / max(n, 2) * 0.36 * step
             places = dilution[:, None] + beside + (at - (len(shares) - 1) / 2) * 0.42 * step
-            label = f"f = {_percent(share)}"
+            label = f"f = {percent(share)}"
             axes.plot(
                 places.ravel(), rows.ravel(), "o", markersize=2.2, color=colors[at % len(colors)], label=label, alpha=0.85,
                 markeredgewidth=0,
             )  # fmt: skip
         style.reference_line(axes, y=100 * claimed, label="", end=True)
-        axes.set_ylim(min(-2.0, -2.0), 102)
+        axes.set_ylim(-2.0, 102)
         axes.set_xlabel("dilution $p_0$ in %")
         axes.set_ylabel("images rejected in %")
         axes.set_title(title)
@@ -273,7 +274,3 @@ def _quality_axis(axes: Axes) -> None:
 def _unpacked(rows: NDArray[np.uint8], shown: xr.Dataset) -> NDArray[np.uint8]:
     height, width = shown.attrs["height"], shown.attrs["width"]
     return np.unpackbits(rows, axis=-1, count=height * width).reshape(*rows.shape[:-1], height, width)
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.0f} %"

@@ -1,4 +1,4 @@
-"""Where files go that may be thrown away, and how one is written as a whole or not at all."""
+"""How a file is written as a whole or not at all."""
 
 from __future__ import annotations
 
@@ -7,14 +7,7 @@ import os
 import secrets
 from pathlib import Path
 
-import platformdirs
-
 from rbmlib.lab.errors import StoreNotWritable
-
-
-def cache_root() -> Path:
-    """Return the folder of the local cache: ``RBMLIB_CACHE``, or the user's cache folder."""
-    return Path(os.environ.get("RBMLIB_CACHE") or platformdirs.user_cache_dir("rbmlib"))
 
 
 def write_whole(path: Path, content: bytes) -> None:

@@ -19,6 +19,7 @@ from typing import Any
 
 import xarray as xr
 
+from rbmlib.cache import cache_root
 from rbmlib.lab import container
 from rbmlib.lab.cell import Cell, canonical_json
 from rbmlib.lab.errors import (
@@ -28,7 +29,7 @@ from rbmlib.lab.errors import (
     StoreNotReadable,
     StoreNotWritable,
 )
-from rbmlib.lab.files import cache_root, write_whole
+from rbmlib.lab.files import write_whole
 from rbmlib.lab.fingerprint import code_fingerprint
 
 _STEM = 16  # hexadecimal digits of the key in a file's name; the file itself holds the whole key

@@ -19,6 +19,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from rbmlib.cache import cache_root
+
 from .images import Images, binarise, binarise_at_random
 
 MNIST = "mnist"
@@ -161,12 +163,7 @@ def find_mnist() -> Path:
 
 
 def _cache() -> Path:
-    folder = os.environ.get("RBMLIB_CACHE")
-    if not folder:
-        import platformdirs
-
-        folder = platformdirs.user_cache_dir("rbmlib")
-    return Path(folder, "data")
+    return cache_root() / "data"
 
 
 def _part(folder: Path, part: str) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:

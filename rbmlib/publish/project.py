@@ -105,7 +105,7 @@ class Project:
 
     def store(self) -> Store:
         """The result store of this clone: its published results over the user's cache."""
-        from rbmlib.lab.files import cache_root
+        from rbmlib.cache import cache_root
         from rbmlib.lab.store import Store
 
         return Store(self.results, cache_root())
