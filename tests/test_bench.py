@@ -11,6 +11,10 @@ EXPECTED = {
     "cd10_18x9_vs_qucumber",
     "cd10_50x25_vs_qucumber",
     "mps_sampling_n50_vs_tenpy",
+    "gibbs_784x400_dense_vs_torch",
+    "gibbs_784x400_dense_vs_rbms",
+    "gibbs_784x400_p80_vs_torch",
+    "pcd10_784x400_vs_rbms",
     "kl_fidelity_18x9_vs_qucumber",
 }
 
@@ -31,6 +35,5 @@ def test_a_row_holds_two_times_and_their_ratio(row: dict[str, str | int | float]
 
 def test_it_says_on_what_it_was_measured_and_not_on_whose() -> None:
     assert set(REPORT) == {"processor", "versions", "rows"}
-    assert {"python", "rbmlib", "numpy", "numba", "qucumber", "torch", "physics-tenpy"} == set(
-        REPORT["versions"]
-    )
+    programs = {"python", "rbmlib", "numpy", "numba", "qucumber", "rbms", "torch", "physics-tenpy"}
+    assert set(REPORT["versions"]) == programs
