@@ -78,11 +78,10 @@ def standings(cells: Iterable[Cell], store: Store) -> dict[Cell, CellStanding]:
         another key than the present one.
     """
     found: dict[Cell, CellStanding] = {}
-    others: dict[str, list[Entry]] | None = None
+    unsettled: dict[Cell, dict[str, str]] = {}
     for cell in (each for wanted in cells for each in wanted.with_needs()):
         if cell in found:
             continue
-        damaged = [need for need in cell.needs.values() if found[need].state == "damaged"]
         key, digests = None, {}
         try:
             digests = {name: store.digest(_known(found[need])) for name, need in cell.needs.items()}
@@ -96,13 +95,20 @@ def standings(cells: Iterable[Cell], store: Store) -> dict[Cell, CellStanding]:
             continue
         except ResultNotFound:
             pass
-        if others is None:
-            others = {}
-            for entry in store.entries():
-                if entry.published and {"compute", "parameters", "needs", "code"} <= set(entry.origin):
-                    what = _what(entry.origin["compute"], entry.origin["parameters"])
-                    others.setdefault(what, []).append(entry)
-        found[cell] = _not_fresh(cell, key, digests, others, damaged, store)
+        found[cell] = CellStanding(cell, key, "missing", "never computed")
+        unsettled[cell] = digests
+    if unsettled:
+        # A cell with the same parameters and other inputs is no older form of this one while it is wanted itself.
+        fresh = {standing.key for standing in found.values() if standing.state == "fresh"}
+        others: dict[str, list[Entry]] = {}
+        for entry in store.entries():
+            whole = {"compute", "parameters", "needs", "code"} <= set(entry.origin)
+            if entry.published and whole and entry.key not in fresh:
+                what = _what(entry.origin["compute"], entry.origin["parameters"])
+                others.setdefault(what, []).append(entry)
+        for cell, digests in unsettled.items():
+            damaged = [need for need in cell.needs.values() if found[need].state == "damaged"]
+            found[cell] = _not_fresh(cell, found[cell].key, digests, others, damaged, store)
     return found
 
 
