@@ -29,7 +29,7 @@ from rbmlib.rbm import RBM
 from rbmlib.training import DivergedError
 
 from .mnist_images import digits_of, moments_of
-from .mnist_likelihood import PARTS, annealed_likelihood, pseudo_likelihoods
+from .mnist_likelihood import PARTS, annealed_likelihood, likelihood_from_below, pseudo_likelihoods
 from .tfim_cells import PORTABLE
 
 PARAMETERS = ("weights", "visible_bias", "hidden_bias")
@@ -214,6 +214,41 @@ def machine_of(dataset: xr.Dataset) -> RBM:
     """The machine of :func:`machine_dataset`; weights that are zero are those that its mask left out."""
     weights = dataset.weights.values
     return RBM(weights, dataset.visible_bias.values, dataset.hidden_bias.values, weights != 0)
+
+
+def bound_likelihood(
+    images: str,
+    images_checksum: str,
+    n_chains: int,
+    n_steps: int,
+    ais_temperatures: int,
+    bound_seed: int,
+    machine: xr.Dataset,
+) -> xr.Dataset:
+    """The likelihood of a machine from its other side, by :func:`likelihood_from_below`; portable bits.
+
+    Parameters
+    ----------
+    images, images_checksum : str
+        What :func:`rbmlib.mnist.data.load` takes.
+    n_chains, n_steps : int
+        Chains that start from training images, and their Gibbs steps until they count as the machine's samples.
+    ais_temperatures : int
+        Temperatures of the way back to the base.
+    bound_seed : int
+        Seed of it all.
+    machine : xarray.Dataset
+        What :func:`train_machine` gave.
+    """
+    digits = digits_of(images, images_checksum)
+    rbm = machine_of(machine)
+    start, steps, annealing = (int(derived_seed(np.uint64(bound_seed), part, 0)) for part in range(3))
+    n_train = len(digits.train)
+    chains = digits.train[permutation(n_train, start)[np.arange(n_chains) % n_train]]
+    samples = sample_chains(rbm, chains, n_steps, steps)
+    return likelihood_from_below(rbm, digits, samples, ais_temperatures, annealing).assign_attrs(
+        bits=PORTABLE
+    )
 
 
 # --- samples --------------------------------------------------------------------------------------------------------

@@ -62,8 +62,9 @@ class Study(NamedTuple):
         ``entropy``, ``digits`` (their effective number), ``aai`` with ``aai_generated`` and ``aai_data``,
         ``second_moment``, each with its error under ``..._error``; ``kept``, ``components`` and the looks
         :data:`rbmlib.experiments.mnist_cells.LOOKS`. Of training: ``log_likelihood`` (replica, dilution, part) and its
-        error (replica, dilution), ``pseudo_likelihood`` (replica, dilution, update, part), ``n_weights``. Coordinate
-        ``total`` (dilution, removed) is p. Attributes: ``height`` and ``width`` of an image.
+        error (replica, dilution), ``pseudo_likelihood`` (replica, dilution, update, part), ``n_weights``; of the first
+        machine of each dilution ``log_likelihood_below`` (dilution, part). Coordinate ``total`` (dilution, removed) is p.
+        Attributes: ``height`` and ``width`` of an image.
     controls : xarray.Dataset
         :data:`CONTROLLED` (order, machine, removed) of the machines that are pruned in all :data:`ORDERS`, with the
         coordinates ``dilution`` and ``replica`` of each; without variables where no machine is. A curve stands at the
@@ -88,6 +89,10 @@ def _judged(p: Mapping[str, Any]) -> dict[tuple[str, Machine], Cell]:
     return wanted
 
 
+def _bounds(p: Mapping[str, Any]) -> list[Cell]:
+    return [mnist_standard.bound_cell(p, p0) for p0 in p["dilutions"]]
+
+
 def cells(**parameters: Any) -> list[Cell]:
     """Every cell of the study; parameters that are not given are those of the profile ``book``.
 
@@ -98,10 +103,16 @@ def cells(**parameters: Any) -> list[Cell]:
     """
     p = resolve(PROFILES, "book", parameters)
     mnist_standard.check(p)
-    machines = [mnist_standard.machine_cell(p, *one) for one in mnist_standard.machines(p)]
-    judged = _judged(p)
-    sampled = [mnist_standard.sample_cell(p, *one, order) for order, one in judged]
-    return [*machines, *sampled, *judged.values(), mnist_standard.floors_cell(p)]
+    # Replica after replica, each of every dilution: a sweep that is stopped early has whole sets to look at.
+    made = []
+    for one in sorted(mnist_standard.machines(p), key=lambda machine: machine[1]):
+        made += [mnist_standard.machine_cell(p, *one), mnist_standard.sample_cell(p, *one)]
+    controls = [
+        mnist_standard.sample_cell(p, *one, order)
+        for order in ORDERS[1:]
+        for one in mnist_standard.controls(p)
+    ]
+    return [*made, *controls, *_bounds(p), mnist_standard.floors_cell(p), *_judged(p).values()]
 
 
 def results(**parameters: Any) -> Study:
@@ -139,8 +150,11 @@ def results(**parameters: Any) -> Study:
             ]
             found = xr.merge(parts, combine_attrs="override")
             curves[order, one] = found.assign(digits=("removed", effective_digits(found.imbalance.values)))
-    (floors,) = sweep([mnist_standard.floors_cell(p)])
-    return Study(_machines(curves, p), _controls(curves, p), _floors(floors))
+    *bounds, floors = sweep([*_bounds(p), mnist_standard.floors_cell(p)])
+    machines = _machines(curves, p)
+    below = xr.concat(bounds, machines.dilution, data_vars="all", combine_attrs="override")
+    machines = xr.merge([machines, below], combine_attrs="override")
+    return Study(machines, _controls(curves, p), _floors(floors))
 
 
 def _groups(wanted: Iterable[tuple[str, Machine]]) -> list[tuple[str, list[Machine]]]:

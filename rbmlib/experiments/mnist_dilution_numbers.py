@@ -119,6 +119,10 @@ def numbers(study: Study, found: Derived, parameters: Mapping[str, Any]) -> dict
         "pseudo-change": _last_change(machines.pseudo_likelihood.sel(part="test")),
         "likelihood": _ends(p0, machines.log_likelihood.sel(part="test"), ".1f"),
         "likelihood-error": f"{_mean(machines.log_likelihood_error):.1f}",
+        "likelihood-bracket": _bracket(machines),
+        "ais-chains": f"{parameters['ais_chains']:,}",
+        "effective-chains": _ends(p0, machines.effective_chains, ".0f"),
+        "long-steps": f"{10 * parameters['n_steps']:,}",
         "overfitting": _gap(machines.log_likelihood),
         "quality": _ends(p0, unpruned.quality, ".3f"),
         "quality-other": _ends(p0, unpruned.quality_other, ".3f"),
@@ -214,6 +218,14 @@ def _last_change(history: xr.DataArray) -> str:
     if history.sizes["update"] < 2:
         return DASH
     return f"{float(history.isel(update=[-2, -1]).diff('update').mean()):+.2f}".replace("-", MINUS)
+
+
+def _bracket(machines: xr.Dataset) -> str:
+    """How far the two estimates of the likelihood of test images lie apart: mean and range over first machines."""
+    first = machines.isel(replica=0)
+    apart = (first.log_likelihood - first.log_likelihood_below).sel(part="test").values
+    told = f"{apart.mean():.1f} ({apart.min():.1f} to {apart.max():.1f})"
+    return told.replace("-", MINUS)
 
 
 def _gap(log_likelihood: xr.DataArray) -> str:

@@ -11,7 +11,11 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from rbmlib.annealing import annealed_importance_sampling, base_rate_biases
+from rbmlib.annealing import (
+    annealed_importance_sampling,
+    base_rate_biases,
+    reverse_annealed_importance_sampling,
+)
 from rbmlib.kernels.annealing import log_partition_of_independent_units
 from rbmlib.kernels.elementary import exp_array, log_array
 from rbmlib.mnist.images import Images
@@ -49,32 +53,75 @@ def annealed_likelihood(
     """
     base = base_rate_biases(digits.train)
     annealed = annealed_importance_sampling(rbm, n_chains, n_temperatures, seed, base=base)
-    # Their logarithms are portable; the estimate is formed again here from exponentials that are.
-    largest = float(annealed.log_weights.max())
-    weights = np.empty(n_chains)
-    exp_array(annealed.log_weights - largest, weights)
-    average = _mean(weights)
-    deviation = math.sqrt(math.fsum((weights / average - 1) ** 2) / (n_chains - 1))
-    log_base = float(log_partition_of_independent_units(base)) + rbm.n_hidden * _LOG_2
-    log_partition = log_base + largest + _log(average)
-    means, spreads = [], []
-    for part in PARTS:
-        rows = _evenly(getattr(digits, part), MEASURED)
-        values = np.concatenate(
-            [-rbm.free_energy(rows[at : at + _BLOCK]) for at in range(0, len(rows), _BLOCK)]
-        )
-        means.append(_mean(values) - log_partition)
-        spreads.append(math.sqrt(math.fsum((values - _mean(values)) ** 2) / max(len(values) - 1, 1)))
+    log_ratio, error, effective = _log_mean(annealed.log_weights)
+    log_partition = _log_partition_of_base(rbm, base) + log_ratio
+    values = [_log_weights_of(rbm, getattr(digits, part)) for part in PARTS]
+    spreads = [math.sqrt(math.fsum((one - _mean(one)) ** 2) / max(len(one) - 1, 1)) for one in values]
     return xr.Dataset(
         {
-            "log_likelihood": ("part", means),
+            "log_likelihood": ("part", [_mean(one) - log_partition for one in values]),
             "log_likelihood_spread": ("part", spreads),
-            "log_likelihood_error": ((), deviation / math.sqrt(n_chains)),
+            "log_likelihood_error": ((), error),
             "log_partition": ((), log_partition),
-            "effective_chains": ((), math.fsum(weights) ** 2 / math.fsum(weights * weights)),
+            "effective_chains": ((), effective),
         },
         {"part": list(PARTS)},
     )
+
+
+def likelihood_from_below(
+    rbm: RBM, digits: Images, samples: NDArray[np.uint8], n_temperatures: int, seed: int
+) -> xr.Dataset:
+    """Log-likelihood by annealing backwards from a machine's samples; portable bits.
+
+    :func:`annealed_likelihood` overestimates on average, since its log Z is too small. This one's log Z is too large, as far
+    as `samples` are the machine's: the likelihood lies between the two.
+
+    Returns
+    -------
+    xarray.Dataset
+        ``log_likelihood_below`` (part), ``log_likelihood_below_error`` and ``effective_chains_below``, which mean what
+        they do there.
+    """
+    base = base_rate_biases(digits.train)
+    annealed = reverse_annealed_importance_sampling(rbm, samples, n_temperatures, seed, base=base)
+    log_ratio, error, effective = _log_mean(annealed.log_weights)
+    log_partition = _log_partition_of_base(rbm, base) - log_ratio
+    means = [_mean(_log_weights_of(rbm, getattr(digits, part))) - log_partition for part in PARTS]
+    return xr.Dataset(
+        {
+            "log_likelihood_below": ("part", means),
+            "log_likelihood_below_error": ((), error),
+            "effective_chains_below": ((), effective),
+        },
+        {"part": list(PARTS)},
+    )
+
+
+def _log_mean(log_weights: NDArray[np.float64]) -> tuple[float, float, float]:
+    """Logarithm of the mean weight, its standard error and the weights' effective sample size.
+
+    The logarithms of the weights are portable; so are these, from exponentials that are.
+    """
+    n = len(log_weights)
+    largest = float(log_weights.max())
+    weights = np.empty(n)
+    exp_array(log_weights - largest, weights)
+    average = _mean(weights)
+    deviation = math.sqrt(math.fsum((weights / average - 1) ** 2) / (n - 1))
+    effective = math.fsum(weights) ** 2 / math.fsum(weights * weights)
+    return largest + _log(average), deviation / math.sqrt(n), effective
+
+
+def _log_partition_of_base(rbm: RBM, base: NDArray[np.float32]) -> float:
+    return float(log_partition_of_independent_units(base)) + rbm.n_hidden * _LOG_2
+
+
+def _log_weights_of(rbm: RBM, images: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """log of the unnormalised probabilities of up to 10,000 images."""
+    rows = _evenly(images, MEASURED)
+    blocks = [-rbm.free_energy(rows[at : at + _BLOCK]) for at in range(0, len(rows), _BLOCK)]
+    return np.concatenate(blocks)
 
 
 def _evenly(images: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:

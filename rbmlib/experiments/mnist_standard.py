@@ -112,6 +112,7 @@ _PARTS = (
     "sampling_seed",
     "reference_seed",
     "order_seed",
+    "bound_seed",
 )
 _OF_MACHINE = _PARTS[:4]
 _IMAGES = ("images", "images_checksum")
@@ -255,6 +256,24 @@ def sample_cell(p: Mapping[str, Any], dilution: float, replica: int, criterion: 
             **{name: seeds[name] for name in ("order_seed", "sampling_seed", "reference_seed")},
         },
         {"machine": machine_cell(p, dilution, replica)},
+    )
+
+
+def bound_cell(p: Mapping[str, Any], dilution: float) -> Cell:
+    """The cell that looks at the likelihood of the first machine of a dilution from its other side.
+
+    Its chains take ten times as many steps as those that are judged: what they lack of equilibrium is lost to the bound.
+    """
+    values = {name: p[name] for name in (*_IMAGES, "ais_temperatures")}
+    return Cell(
+        mnist_cells.bound_likelihood,
+        {
+            **values,
+            "n_chains": p["ais_chains"],
+            "n_steps": 10 * p["n_steps"],
+            "bound_seed": seeds_of_parts(float(dilution), 0)["bound_seed"],
+        },
+        {"machine": machine_cell(p, dilution, 0)},
     )
 
 

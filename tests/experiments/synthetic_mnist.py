@@ -61,6 +61,10 @@ def machines(
                 -85 - 12 * p0[:, None] + spread + np.array([0.6, 0.0]),
             ),
             "log_likelihood_error": (("replica", "dilution"), spread[..., 0] * 0 + 0.3),
+            "effective_chains": (("replica", "dilution"), spread[..., 0] * 0 + 40),
+            "log_likelihood_below": (("dilution", "part"), (-87 - 12 * p0)[:, None] + np.array([0.6, 0.0])),
+            "log_likelihood_below_error": ("dilution", 0 * p0 + 0.3),
+            "effective_chains_below": ("dilution", 0 * p0 + 40),
             "pseudo_likelihood": (
                 ("replica", "dilution", "update", "part"),
                 (trained + spread)[..., None] + np.array([1.0, 0.0]),

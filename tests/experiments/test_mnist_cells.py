@@ -9,7 +9,7 @@ import xarray as xr
 from rbmlib import checkpoints
 from rbmlib.experiments import mnist_cells, mnist_standard
 from rbmlib.experiments.mnist_cells import machine_of, real_floors, sample_pruned, train_machine, unpacked
-from rbmlib.experiments.mnist_likelihood import PARTS, annealed_likelihood
+from rbmlib.experiments.mnist_likelihood import PARTS, annealed_likelihood, likelihood_from_below
 from rbmlib.lab.cell import Cell
 from rbmlib.lab.errors import SweepFailed
 from rbmlib.lab.store import Store
@@ -236,6 +236,52 @@ def test_the_annealed_likelihood_is_the_exact_one_within_its_error(machine, digi
         logs = -rbm.free_energy(getattr(digits, part)) - float(found.log_partition)
         assert float(found.log_likelihood.sel(part=part)) == pytest.approx(logs.mean(), abs=1e-9)
         assert float(found.log_likelihood_spread.sel(part=part)) == pytest.approx(logs.std(ddof=1), rel=1e-9)
+
+
+def exact_samples(rbm: RBM, n_samples: int, seed: int) -> np.ndarray:
+    """Visible states of a small machine by its exact hidden distribution."""
+    rng = np.random.default_rng(seed)
+    hidden = (np.arange(2**rbm.n_hidden)[:, None] >> np.arange(rbm.n_hidden)) & 1
+    weights, visible_bias, hidden_bias = (
+        np.float64(x) for x in (rbm.weights, rbm.visible_bias, rbm.hidden_bias)
+    )
+    fields = visible_bias + hidden @ weights.T
+    logs = hidden @ hidden_bias + np.logaddexp(0, fields).sum(axis=1)
+    shares = np.exp(logs - logs.max())
+    drawn = rng.choice(len(hidden), n_samples, p=shares / shares.sum())
+    return (rng.random((n_samples, rbm.n_visible)) < 1 / (1 + np.exp(-fields[drawn]))).astype(np.uint8)
+
+
+def test_backwards_from_exact_samples_the_likelihood_is_the_exact_one_too(machine, digits):
+    rbm = machine_of(machine)
+    found = likelihood_from_below(rbm, digits, exact_samples(rbm, 200, 3), 200, 6)
+    error = float(found.log_likelihood_below_error)
+    assert 0 < error < 0.1
+    assert 20 < float(found.effective_chains_below) <= 200
+    for part in PARTS:
+        exact = (-rbm.free_energy(getattr(digits, part))).mean() - rbm.log_partition()
+        assert abs(float(found.log_likelihood_below.sel(part=part)) - exact) < 5 * error
+
+
+def test_a_short_way_brackets_the_likelihood(machine, digits):
+    """Two temperatures a way: by Jensen's inequality one errs upwards, the other downwards, by far more than noise."""
+    rbm = machine_of(machine)
+    above = annealed_likelihood(rbm, digits, 200, 2, 5).log_likelihood
+    below = likelihood_from_below(rbm, digits, exact_samples(rbm, 200, 3), 2, 6).log_likelihood_below
+    for part in PARTS:
+        exact = (-rbm.free_energy(getattr(digits, part))).mean() - rbm.log_partition()
+        assert float(below.sel(part=part)) < exact < float(above.sel(part=part))
+
+
+def test_the_bound_of_a_machine_takes_more_chains_than_there_are_images(machine, source, digits):
+    rbm = machine_of(machine)
+    found = mnist_cells.bound_likelihood(
+        **source, n_chains=300, n_steps=200, ais_temperatures=200, bound_seed=1, machine=machine
+    )
+    exact = -rbm.free_energy(digits.test).mean() - rbm.log_partition()
+    error = float(found.log_likelihood_below_error)
+    assert 20 < float(found.effective_chains_below) <= 300
+    assert abs(float(found.log_likelihood_below.sel(part="test")) - exact) < 5 * error
 
 
 def flipped_pseudo_likelihood(rbm: RBM, states: np.ndarray) -> np.ndarray:
