@@ -145,7 +145,11 @@ class Scheduler:
             self._found(node)
         else:
             self._mark(node, State.MISSING)
-            self._ready.append(node)
+            # What rests on a result goes next, not last: a sweep that is stopped leaves whole lines of work behind.
+            if self._fresh:
+                self._ready.append(node)
+            else:
+                self._ready.appendleft(node)
 
     def _found(self, node: Node) -> None:
         if self.publish and not self.store.has(node.key, published=True):
@@ -158,7 +162,7 @@ class Scheduler:
 
     def _stored(self, node: Node) -> None:
         self._mark(node, State.STORED)
-        for dependent in node.dependents:
+        for dependent in node.dependents if self._fresh else reversed(node.dependents):
             if dependent.state is State.BLOCKED:
                 self._settle(dependent)
 

@@ -78,6 +78,32 @@ def test_any_executor_will_do_and_is_left_open(store, cells):
     assert cells.calls("ground") == 1
 
 
+class Recorder(Executor):
+    """Runs what it is given at once, and remembers it."""
+
+    def __init__(self) -> None:
+        self.seen = []
+
+    def submit(self, function, /, *args, **kwargs):
+        compute, parameters, *_ = args
+        self.seen.append((compute.__name__, parameters.get("field", parameters.get("seed"))))
+        future = Future()
+        future.set_result(function(*args, **kwargs))
+        return future
+
+
+def test_what_rests_on_a_result_is_computed_next(store, cells):
+    """A sweep that is stopped leaves whole lines of work, not the first step of all."""
+    grounds = [Cell(cells.ground, {"field": field}) for field in (1.0, 2.0)]
+    resting = [
+        Cell(cells.scaled, {"seed": seed}, {"ground": grounds[seed // 2]}) for seed in range(4)
+    ]  # two on each
+    recorder = Recorder()
+    sweep([*grounds, *resting], store, executor=recorder, workers=1, progress=False)
+    lines = [[("ground", 1.0), ("scaled", 0), ("scaled", 1)], [("ground", 2.0), ("scaled", 2), ("scaled", 3)]]
+    assert recorder.seen == [*lines[0], *lines[1]]
+
+
 def test_a_changed_function_is_computed_anew_and_an_unrelated_one_is_not(store, cells):
     sweep(grid(cells, 2), store, **SERIAL)
     changed = cells.edit("energies = np.random", "energies = 1 + np.random")
