@@ -270,7 +270,8 @@ def scorecard(ctx: click.Context, as_json: bool) -> None:
 @click.option(
     "--max-seconds",
     type=click.FloatRange(min=0),
-    help="Draw only as much as took this long, in sum, when it was first computed.",
+    help="Draw only as much as took this long, in sum, when it was first computed, together with inputs of which only a "
+    "part is published.",
 )
 @click.option("--seed", type=click.IntRange(min=0), help="Draw the same results again.")
 @_workers

@@ -4,34 +4,27 @@ A published file names the function, the parameters, the code and the digests of
 be computed again without knowing which study wanted it. Every file is read as a whole first (its checksum, its arrays'
 digests, its key against its origin); then some results, drawn at random, are computed again: bit for bit where the result
 promises portable bits, else within the tolerances that its experiment states.
-
-What a file says is not trusted with more than that: only functions that a module of the experiments' package defines are
-ever called.
 """
 
 from __future__ import annotations
 
-import importlib
 import os
 import random
 from collections.abc import Callable, Collection, Iterator, Mapping
-from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
+from concurrent.futures import Executor
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-import xarray as xr
-
 from rbmlib.lab import container
-from rbmlib.lab.cell import Cell
-from rbmlib.lab.errors import DamagedResult, FingerprintError, LabError, ResultNotFound
-from rbmlib.lab.fingerprint import code_fingerprint
+from rbmlib.lab.errors import DamagedResult
 from rbmlib.lab.origin import installed_versions
+from rbmlib.lab.recompute import CannotRecompute, Inputs, OtherCode, Task, recomputed, task_of
 from rbmlib.lab.standing import version_differences
-from rbmlib.lab.store import Entry, Store, result_key
+from rbmlib.lab.store import Store
 from rbmlib.lab.tolerance import BITS, PORTABLE, Tolerances, bit_differences, deviations
-from rbmlib.lab.worker import Outcome, compute_cell, process_pool
+from rbmlib.lab.worker import Outcome, process_pool
 
 Verdict = Literal["equal bits", "within tolerance", "different", "damaged", "other code"]
 _FAILURES = ("different", "damaged")
@@ -115,19 +108,6 @@ class VerifyReport:
         )
 
 
-@dataclass(frozen=True)
-class _Task:
-    """A stored result that can be computed again."""
-
-    entry: Entry
-    cell: Cell
-    stored: xr.Dataset
-
-
-class _CannotRecompute(LabError):
-    """An input is not there, or does not come out again."""
-
-
 def verify(
     store: Store,
     *,
@@ -152,7 +132,8 @@ def verify(
     n_cells : int or None
         How many are computed again, drawn at random in turn from every function; None for all.
     max_seconds : float, optional
-        Leaves out of the draw what would bring the sum of the results' own wall times above this.
+        Leaves out of the draw what would bring the sum of wall times above this, those of inputs included that have to be
+        computed again because they are not stored as a whole.
     tolerances : mapping, optional
         By function name, what must agree where bits are not promised.
     package : str
@@ -164,7 +145,7 @@ def verify(
     workers : int, optional
         Number of processes, default one a core; 1 computes in this process.
     report : callable, optional
-        Called with each check when it is there; cheapest results first.
+        Called with each check when it is there; cheapest results first, and last those that wait for inputs.
 
     Returns
     -------
@@ -191,24 +172,31 @@ def verify(
             note(found)
             continue
         intact += 1
-        if isinstance(found, _Task):
+        if isinstance(found, Task):
             tasks.append(found)
         else:
             other_code += 1
-    drawn = _draw(tasks, n_cells, max_seconds, random.Random(seed))
+    inputs = Inputs(store, package)
+    drawn = _draw(tasks, n_cells, max_seconds, random.Random(seed), inputs)
     workers = workers or os.cpu_count() or 1
+    resting = {task.entry.key: inputs.missing(task) for task in drawn}
+    n_tasks = len(drawn) + len({digest for missing in resting.values() for digest in missing})
     with ExitStack() as stack:
-        if executor is None and len(drawn) > 1 and workers > 1:
-            executor = stack.enter_context(process_pool(min(workers, len(drawn)), store.cache / "numba"))
-        for task, outcome in _compute(drawn, _Inputs(store, package), executor, workers):
-            if isinstance(outcome, _CannotRecompute):
-                note(Check(task.entry.path, str(task.cell), "different", str(outcome)))
-            else:
-                note(_compare(task, outcome, (tolerances or {}).get(task.cell.name)))
+        if executor is None and n_tasks > 1 and workers > 1:
+            executor = stack.enter_context(process_pool(min(workers, n_tasks), store.cache / "numba"))
+        for waits in (False, True):
+            by_key = {task.entry.key: task for task in drawn if bool(resting[task.entry.key]) is waits}
+            inputs.make(by_key.values(), executor, workers)
+            for key, outcome in recomputed(by_key, inputs, executor, workers):
+                task = by_key[key]
+                if isinstance(outcome, CannotRecompute):
+                    note(Check(task.entry.path, str(task.cell), "different", str(outcome)))
+                else:
+                    note(_compare(task, outcome, (tolerances or {}).get(task.cell.name)))
     return VerifyReport(intact, other_code, tuple(checks), seed)
 
 
-def _read_all(store: Store, keys: Collection[str] | None, package: str) -> Iterator[_Task | Check]:
+def _read_all(store: Store, keys: Collection[str] | None, package: str) -> Iterator[Task | Check]:
     """Yield every published result that is intact, and a check for every one that is not or has other code."""
     stems = None if keys is None else {store.stem(key) for key in keys}
     for path in store.published_files():
@@ -216,150 +204,42 @@ def _read_all(store: Store, keys: Collection[str] | None, package: str) -> Itera
             continue
         try:
             entry, dataset = store.inspect(path)
-            yield _task(entry, dataset, package)
+            yield task_of(entry, dataset, package)
         except DamagedResult as error:
             yield Check(path, "", "damaged", error.what)
-        except _OtherCode as error:
+        except OtherCode as error:
             yield Check(path, str(error), "other code")
 
 
-class _OtherCode(LabError):
-    """The function that made a result is no longer there, or is another one."""
-
-
-def _task(entry: Entry, dataset: xr.Dataset, package: str) -> _Task:
-    origin = entry.origin
-    try:
-        name, code = origin["compute"], origin["code"]
-        key = result_key(name, origin["parameters"], code, origin["needs"])
-    except (KeyError, TypeError, ValueError) as error:
-        raise DamagedResult(entry.path, f"it does not say where it comes from ({error})") from error
-    if key != entry.key:
-        raise DamagedResult(
-            entry.path, "its key is not that of the function, parameters, code and inputs it names"
-        )
-    function = _function(str(name), package)
-    cell = Cell(function, origin["parameters"])
-    if code_fingerprint(function) != code:
-        raise _OtherCode(str(cell))
-    return _Task(entry, cell, dataset)
-
-
-def _function(name: str, package: str) -> Callable[..., xr.Dataset]:
-    """Return a function that a module of the package defines; nothing else is imported or called."""
-    module_name, _, attribute = name.rpartition(".")
-    if not module_name.startswith(package + ".") or not all(part.isidentifier() for part in name.split(".")):
-        raise _OtherCode(f"{name}, which is not a function of {package}")
-    try:
-        function = getattr(importlib.import_module(module_name), attribute)
-        code_fingerprint(function)
-    except (ImportError, AttributeError, FingerprintError) as error:
-        raise _OtherCode(f"{name}, which is no longer there") from error
-    if getattr(function, "__module__", None) != module_name or not callable(function):
-        raise _OtherCode(f"{name}, which {module_name} does not define")
-    return function
-
-
 def _draw(
-    tasks: list[_Task], n_cells: int | None, max_seconds: float | None, chooser: random.Random
-) -> list[_Task]:
+    tasks: list[Task], n_cells: int | None, max_seconds: float | None, chooser: random.Random, inputs: Inputs
+) -> list[Task]:
     """Draw results, each function in turn, as far as their number and cost allow; the cheapest first."""
-    by_function: dict[str, list[_Task]] = {}
+    by_function: dict[str, list[Task]] = {}
     for task in sorted(tasks, key=lambda task: task.entry.key):
         by_function.setdefault(task.cell.name, []).append(task)
     queues = [chooser.sample(group, len(group)) for group in by_function.values()]
     chooser.shuffle(queues)
-    drawn: list[_Task] = []
+    drawn: list[Task] = []
+    paid: set[str] = set()  # inputs that are computed once, whatever rests on them
     left = float("inf") if max_seconds is None else max_seconds
     while any(queues) and (n_cells is None or len(drawn) < n_cells):
         for queue in queues:
             while queue:
                 task = queue.pop()
-                if _cost(task) <= left:
-                    left -= _cost(task)
+                first = {digest: need for digest, need in inputs.missing(task).items() if digest not in paid}
+                cost = task.seconds + sum(need.seconds for need in first.values())
+                if cost <= left:
+                    left -= cost
+                    paid |= set(first)
                     drawn.append(task)
                     break
             if len(drawn) == n_cells:
                 break
-    return sorted(drawn, key=_cost)
+    return sorted(drawn, key=lambda task: task.seconds)
 
 
-def _cost(task: _Task) -> float:
-    return float(task.entry.origin.get("seconds", 0.0))
-
-
-class _Inputs:
-    """Finds inputs by their digests; those that are not stored as a whole are computed again."""
-
-    def __init__(self, store: Store, package: str) -> None:
-        self._store, self._package = store, package
-        self._entries: dict[str, Entry] | None = None
-        self._made: dict[str, xr.Dataset] = {}
-
-    def of(self, task: _Task) -> dict[str, xr.Dataset]:
-        """Return the inputs of a stored result.
-
-        Raises
-        ------
-        _CannotRecompute
-            If one is not stored, or does not come out as it was.
-        """
-        needs: Mapping[str, str] = task.entry.origin["needs"]
-        return {name: self._input(name, digest) for name, digest in needs.items()}
-
-    def _input(self, name: str, digest: str) -> xr.Dataset:
-        if self._entries is None:
-            self._entries = {}
-            for stored_entry in self._store.entries():
-                self._entries.setdefault(stored_entry.digest, stored_entry)
-        if digest in self._made:
-            return self._made[digest]
-        entry = self._entries.get(digest)
-        if entry is None:
-            raise _CannotRecompute(f"its input {name} with digest {digest[:16]} is not stored")
-        try:
-            stored = self._store.load(entry.key)
-            if self._store.complete(entry.key):
-                return stored
-            task = _task(entry, stored, self._package)
-        except (DamagedResult, ResultNotFound, _OtherCode) as error:
-            raise _CannotRecompute(f"its input {name} cannot be had: {error}") from error
-        outcome = compute_cell(task.cell.compute, task.cell.parameters, self.of(task), entry.origin["code"])
-        if outcome.dataset is None:
-            raise _CannotRecompute(f"its input {task.cell} cannot be computed: {outcome.reason}")
-        if container.combined_digest(container.variable_digests(outcome.dataset)) != digest:
-            raise _CannotRecompute(f"its input {task.cell} comes out with other bits here")
-        self._made[digest] = outcome.dataset
-        return outcome.dataset
-
-
-def _compute(
-    tasks: list[_Task], inputs: _Inputs, executor: Executor | None, workers: int
-) -> Iterator[tuple[_Task, Outcome | _CannotRecompute]]:
-    running: dict[Future, _Task] = {}
-    waiting = list(reversed(tasks))
-    while waiting or running:
-        while waiting and len(running) <= (workers if executor is not None else 0):
-            task = waiting.pop()
-            code = task.entry.origin["code"]
-            try:
-                arguments = (task.cell.compute, task.cell.parameters, inputs.of(task), code)
-            except _CannotRecompute as error:
-                yield task, error
-                continue
-            if executor is None:
-                yield task, compute_cell(*arguments)
-            else:
-                running[executor.submit(compute_cell, *arguments)] = task
-        for future in wait(running, return_when=FIRST_COMPLETED).done if running else ():
-            task = running.pop(future)
-            try:
-                yield task, future.result()
-            except Exception as error:  # noqa: BLE001 - a worker may die in its own way
-                yield task, _CannotRecompute(f"it could not be recomputed: {type(error).__name__}: {error}")
-
-
-def _compare(task: _Task, outcome: Outcome, tolerances: Tolerances | None) -> Check:
+def _compare(task: Task, outcome: Outcome, tolerances: Tolerances | None) -> Check:
     check = Check(task.entry.path, str(task.cell), "equal bits")
     if outcome.dataset is None:
         return replace(check, verdict="different", detail=f"it could not be recomputed: {outcome.reason}")

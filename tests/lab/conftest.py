@@ -44,6 +44,7 @@ def scaled(seed, scale=1.0, where="", sleep=0.0, ground=None):
 
 
 def two_tiers(seed):
+    count("two_tiers")
     draws = np.random.default_rng(seed)
     return xr.Dataset(
         {"small": ("x", draws.normal(size=3)), "large": ("y", draws.normal(size=300), {"tier": "cache"})},

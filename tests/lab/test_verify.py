@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from rbmlib.lab import container, origin
+from rbmlib.lab import container, origin, recompute
 from rbmlib.lab.cell import Cell
 from rbmlib.lab.errors import StoreNotWritable
 from rbmlib.lab.standing import version_differences
@@ -17,6 +17,7 @@ from rbmlib.lab.store import Store, result_key
 from rbmlib.lab.sweep import fill
 from rbmlib.lab.tolerance import Distance, Tolerance, deviation, deviations
 from rbmlib.lab.verify import verify
+from rbmlib.lab.worker import Outcome
 
 OPTIONS = {"package": "lab_package", "workers": 1, "n_cells": None}
 
@@ -171,6 +172,53 @@ def test_a_draw_stays_within_its_budget_of_time(published):
     costs = {entry.key: entry.origin["seconds"] for entry in published.entries()}
     assert verify(published, **OPTIONS, max_seconds=sum(costs.values()) + 1).recomputed == 5
     assert verify(published, **OPTIONS, max_seconds=-1.0).recomputed == 0
+
+
+@pytest.fixture
+def clone(store, cells):
+    """A store without the large parts of inputs, two of which two results share."""
+    sources = [Cell(cells.two_tiers, {"seed": seed}) for seed in (1, 2)]
+    resting = [
+        Cell(cells.from_large, {"seed": seed}, {"source": sources[part]})
+        for seed, part in ((3, 0), (4, 0), (5, 1))
+    ]
+    fill(resting, store, workers=1, publish=True, progress=False)
+    return Store(store.published, store.cache / "empty")
+
+
+def cost(store, name, seconds):
+    """Have all results of a function say that they took so long."""
+    for entry in store.entries():
+        if entry.origin["compute"].endswith(name):
+            meta, variables = container.decode(entry.path, entry.path.read_bytes())
+            meta["origin"]["seconds"] = seconds
+            entry.path.write_bytes(container.pack(meta, variables))
+
+
+def test_inputs_that_have_to_be_made_again_count_in_a_draw_and_shared_ones_once(clone):
+    cost(clone, "two_tiers", 100.0)
+    cost(clone, "from_large", 1.0)
+    keys = [entry.key for entry in clone.entries() if entry.origin["compute"].endswith("from_large")]
+    for allowed, n in ((99.0, 0), (202.5, 2), (203.5, 3)):
+        found = verify(clone, **OPTIONS, keys=keys, max_seconds=allowed)
+        assert found.recomputed == n
+        assert found.failures == ()
+
+
+def test_inputs_are_made_again_once_for_all_and_by_the_workers(clone, cells):
+    before = cells.calls("two_tiers")
+    found = verify(clone, **(OPTIONS | {"workers": 2}))
+    assert [check.verdict for check in found.checks] == ["equal bits"] * 5
+    assert cells.calls("two_tiers") == before + 2 + 2  # as results of their own, and as inputs
+
+
+def test_an_input_that_does_not_come_out_again_fails_what_rests_on_it(clone, cells, monkeypatch):
+    monkeypatch.setattr(recompute, "compute_cell", lambda *_: Outcome(None, 0.0, {}, "no memory left"))
+    keys = [entry.key for entry in clone.entries() if entry.origin["compute"].endswith("from_large")]
+    found = verify(clone, **OPTIONS, keys=keys).failures
+    assert [check.verdict for check in found] == ["different"] * 3
+    assert all("its input source cannot be computed" in check.detail for check in found)
+    assert all("no memory left" in check.detail for check in found)
 
 
 def test_promised_bits_are_held_to_bits_whatever_is_tolerated(published, cells, monkeypatch):
