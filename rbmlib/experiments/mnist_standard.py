@@ -47,9 +47,7 @@ BOOK: dict[str, Any] = {
     "shown_dilutions": [0.0, 0.4, 0.8],
     "control_dilutions": [0.0, 0.4, 0.8],
     "control_replicas": 5,
-    "control_removed": [
-        0.0, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.5, 0.6, 0.7, 0.8, 0.86, 0.9, 0.95
-    ],
+    "control_removed": [0.0, 0.002, 0.005, 0.01, 0.02, 0.03, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 0.9, 0.95],
     "recipes": ["over-pruned", "synthetic", "both"],
     "n_folds": 5,
     "negatives_removed": [0.9, 0.95],
@@ -78,7 +76,7 @@ QUICK: dict[str, Any] = {
     "shown_dilutions": [0.0, 0.5],
     "control_dilutions": [0.0],
     "control_replicas": 1,
-    "control_removed": [0.0, 0.3, 0.8],
+    "control_removed": [0.0, 0.02, 0.3],
     "n_folds": 2,
     "n_negatives": 100,
     "n_held_out": 30,
