@@ -111,20 +111,20 @@ def agree_rule(study: Study, p: Parameters) -> Finding:
 
 
 def crucial_rule(study: Study, p: Parameters) -> Finding:
-    """Orders of pruning, at every dilution that has controls."""
+    """Orders of pruning, at every dilution that has controls; by a measure that does not depend on a judge's lessons."""
     if not study.controls.sizes.get("machine"):
         return _open(
             "needs machines that are also pruned in random order and largest first; this run has none"
         )
     by_dilution = list(study.controls.groupby("dilution"))
-    found = [_crucial(one, "quality") for _, one in by_dilution]
+    found = [_crucial(one, "aai") for _, one in by_dilution]
     at = [f"{100 * float(p0):.0f} %" for p0, _ in by_dilution]
     least = min(found, key=lambda one: one.value)
     text = "; ".join(f"p0 = {share}: {one.text}" for share, one in zip(at, found, strict=True))
     whole = Finding(least.value, least.interval, combine(one.outcome for one in found), text)
     others = {}
     for name in MEASURES:
-        if name != "quality" and np.isfinite(study.controls[name]).all():
+        if name != "aai" and np.isfinite(study.controls[name]).all():
             others[name] = combine(_crucial(one, name).outcome for _, one in by_dilution)
     return _beside(whole, others)
 

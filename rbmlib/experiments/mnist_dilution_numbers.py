@@ -121,7 +121,10 @@ def numbers(study: Study, found: Derived, parameters: Mapping[str, Any]) -> dict
         "likelihood-error": f"{_mean(machines.log_likelihood_error):.1f}",
         "likelihood-bracket": _bracket(machines),
         "ais-chains": f"{parameters['ais_chains']:,}",
-        "effective-chains": _ends(p0, machines.effective_chains, ".0f"),
+        "effective-chains": (
+            f"{float(machines.effective_chains.median()):.0f} in the median over machines, "
+            f"{float(machines.effective_chains.min()):.0f} at the least"
+        ),
         "long-steps": f"{10 * parameters['n_steps']:,}",
         "overfitting": _gap(machines.log_likelihood),
         "quality": _ends(p0, unpruned.quality, ".3f"),
@@ -166,8 +169,8 @@ def _about_drop(key: str, drop: Estimate | None, p0: NDArray[np.float64]) -> dic
 
 
 def _orders(controls: xr.Dataset) -> dict[str, str]:
-    """Positions of the drop of Q and of E_AAI in the three orders of pruning, all machines together."""
-    keys = {name: f"order-{name}" for name in ("quality", "aai")}
+    """Positions of the drops of Q, by both judges, and of E_AAI in the three orders of pruning, all machines together."""
+    keys = {name: f"order-{name.replace('_', '-')}" for name in ("quality", "quality_other", "aai")}
     if not controls.sizes.get("machine", 0):
         return dict.fromkeys([*keys.values(), "controls", "crucial"], DASH)
     texts = {"controls": f"{controls.sizes['machine']}", "crucial": DASH}
@@ -176,8 +179,9 @@ def _orders(controls: xr.Dataset) -> dict[str, str]:
         for order, label in ORDERS.items():
             curve = controls[name].sel(order=order).mean("machine").values
             position = find_drop(controls.removed.values, curve, MEASURES[name]).position
-            told.append(f"{percent(position) if position < NEVER else 'nowhere'} ({label})")
-            if (name, order) == ("quality", "magnitude") and position < NEVER:
+            where = percent(position, 1 if position < 0.1 else 0) if position < NEVER else "nowhere"
+            told.append(f"{where} ({label})")
+            if (name, order) == ("aai", "magnitude") and position < NEVER:
                 texts["crucial"] = percent(1 - position)
         texts[key] = ", ".join(told)
     return texts

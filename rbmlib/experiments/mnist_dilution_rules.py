@@ -233,7 +233,7 @@ def agree_rule(curves: Curves, names: Sequence[str] = TRANSITION) -> Finding:
 
 
 def crucial_rule(
-    removed: NDArray[np.float64], by_order: Mapping[str, NDArray[np.float64]], name: str = "quality"
+    removed: NDArray[np.float64], by_order: Mapping[str, NDArray[np.float64]], name: str = "aai"
 ) -> Finding:
     """Whether machines last longest when their smallest weights go first, and shortest when their largest do.
 
@@ -258,7 +258,7 @@ def crucial_rule(
     at = positions(stacked)
     text = (
         f"{measure.label} drops at f = "
-        + ", ".join(f"{100 * x:.0f} % ({order} first)" for x, order in zip(at, ("smallest", "any", "largest"), strict=True))
+        + ", ".join(f"{100 * x:.3g} % ({order} first)" for x, order in zip(at, ("smallest", "any", "largest"), strict=True))
         + f"; the {100 * (1 - at[0]):.0f} % of largest weights are what it needs"
     )  # fmt: skip
     return Finding(

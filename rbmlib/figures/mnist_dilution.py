@@ -19,6 +19,7 @@ from matplotlib.ticker import (
     LogLocator,
     MaxNLocator,
     NullFormatter,
+    NullLocator,
     PercentFormatter,
 )
 from numpy.typing import NDArray
@@ -229,7 +230,9 @@ def _pruned(axes: Axes, machines: xr.Dataset, name: str, by: str) -> None:
         axes.set_ylim(-0.03, 1.05)
 
 
-def order_curves(controls: xr.Dataset, measures: Sequence[str] = ("quality", "aai")) -> InlineHTML:
+def order_curves(
+    controls: xr.Dataset, measures: Sequence[str] = ("quality", "quality_other", "aai")
+) -> InlineHTML:
     """The same machines pruned in three orders: measures against f, one column a dilution.
 
     Parameters
@@ -257,8 +260,11 @@ def order_curves(controls: xr.Dataset, measures: Sequence[str] = ("quality", "aa
                 else:
                     axes.set_ylim(-0.03, 1.05)
                 axes.set_ylabel(LABELS[name])
-                axes.set_xlim(-0.02, 1.02)
-                axes.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0, symbol=""))
+                # Other orders do their damage within the first per cent: from there on the axis is logarithmic.
+                axes.set_xscale("symlog", linthresh=0.01, linscale=0.6)
+                axes.set_xlim(0, 1)
+                axes.set_xticks([0, 0.01, 0.1, 1], ["0", "1", "10", "100"])
+                axes.xaxis.set_minor_locator(NullLocator())
             axes.set_xlabel("f, removed (%)")
             grid[0, 0].set_title(f"$p_0$ = {percent(p0)}")
             figure.legend(*grid[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=1)

@@ -1,6 +1,7 @@
 """Verdicts on Figs 1 to 3 of the paper on diluted machines: what made-up curves give, and what too small a run does."""
 
 import importlib.util
+import re
 from pathlib import Path
 from types import ModuleType
 
@@ -117,6 +118,17 @@ def test_a_drop_at_one_share_of_what_is_left_reproduces_robustness_in_part(study
 def test_a_run_without_controls_leaves_the_crucial_few_open(study):
     found = verdict_of("B3.crucial-few", study._replace(controls=xr.Dataset()))
     assert (found.outcome, found.text[:5]) == ("not decided", "needs")
+
+
+def test_a_judge_that_takes_noise_for_digits_does_not_decide_about_the_crucial_few(study):
+    """As judges do who have not learnt what machines draw without their largest weights."""
+    controls = study.controls
+    fooled = xr.where(controls.order == "magnitude", controls.quality, 0.99).transpose(*controls.quality.dims)
+    found = verdict_of("B3.crucial-few", study._replace(controls=controls.assign(quality=fooled)))
+    assert found.outcome == "reproduced"
+    assert re.search(r"other measures: .*\bQ not", found.text)
+    alike = controls.assign(aai=controls.aai.sel(order="magnitude", drop=True).broadcast_like(controls.aai))
+    assert verdict_of("B3.crucial-few", study._replace(controls=alike)).outcome != "reproduced"
 
 
 def test_machines_that_do_not_fail_leave_their_looks_open(study):

@@ -142,7 +142,7 @@ def test_measures_agree_if_every_drop_is_within_the_margin_of_that_of_quality():
 def test_the_crucial_weights_are_the_largest_if_the_orders_come_in_order():
     at = 0.005 * SPREAD
     by_order = {"magnitude": fall(0.7 + at), "random": fall(0.3 + at), "largest": fall(0.1 + at)}
-    found = rules.crucial_rule(GRID, by_order)
+    found = rules.crucial_rule(GRID, by_order, "quality")
     assert found.outcome == "reproduced"
     assert found.value == pytest.approx(0.4, abs=0.03)
     assert "30 % of largest weights" in found.text
@@ -151,11 +151,11 @@ def test_the_crucial_weights_are_the_largest_if_the_orders_come_in_order():
         "random": by_order["random"],
         "largest": by_order["magnitude"],
     }
-    assert rules.crucial_rule(GRID, turned).outcome == "not reproduced"
+    assert rules.crucial_rule(GRID, turned, "quality").outcome == "not reproduced"
     same = dict.fromkeys(by_order, fall(0.5 + 10 * at))
-    assert rules.crucial_rule(GRID, same).outcome == "not decided"
+    assert rules.crucial_rule(GRID, same, "quality").outcome == "not decided"
     partly = {**by_order, "largest": by_order["random"]}
-    assert rules.crucial_rule(GRID, partly).outcome == "reproduced in part"
+    assert rules.crucial_rule(GRID, partly, "quality").outcome == "reproduced in part"
 
 
 # --- appendix A ---
