@@ -77,6 +77,11 @@ def training_curves(machines: xr.Dataset) -> InlineHTML:
                     axes, rows["update"].values, rows.transpose("replica", "update").values, color=color,
                     label=percent(p0), linewidth=1.1,
                 )  # fmt: skip
+            # Before training the value is so low that it would leave no room for the rest.
+            trained = machines.pseudo_likelihood.sel(part=part).isel(update=slice(1, None))
+            if trained.size:
+                low, high = float(trained.min()), float(trained.max())
+                axes.set_ylim(low - 0.1 * (high - low), high + 0.1 * (high - low))
             axes.xaxis.set_major_locator(MaxNLocator(4))
             axes.set_xlabel("updates")
             axes.set_ylabel("pseudo-likelihood (nats an image)")

@@ -195,7 +195,7 @@ def band(
         Legend entry of the line.
     spread : {"range", "deviation"}
         What the band shows: the smallest and the largest seed, or one standard deviation (``ddof=1``) to
-        either side of the mean. On a logarithmic axis "range" never runs off the bottom.
+        either side of the mean, as far as there are seeds: neither runs off the bottom of a logarithmic axis.
     **line_options
         Handed to :meth:`matplotlib.axes.Axes.plot`.
 
@@ -220,11 +220,10 @@ def band(
     present = ~np.isnan(values).all(axis=0)
     x, values = x[present], values[:, present]
     mean = np.nanmean(values, axis=0)
-    if spread == "range":
-        low, high = np.nanmin(values, axis=0), np.nanmax(values, axis=0)
-    else:
-        deviation = np.nanstd(values, axis=0, ddof=1) if len(values) > 1 else np.zeros_like(mean)
-        low, high = mean - deviation, mean + deviation
+    low, high = np.nanmin(values, axis=0), np.nanmax(values, axis=0)
+    if spread == "deviation" and len(values) > 1:
+        deviation = np.nanstd(values, axis=0, ddof=1)
+        low, high = np.maximum(low, mean - deviation), np.minimum(high, mean + deviation)
     (line,) = axes.plot(x, mean, color=color, label=label, **line_options)
     axes.fill_between(x, low, high, color=line.get_color(), alpha=0.22, linewidth=0)
     return line

@@ -214,6 +214,7 @@ def test_a_slider_refuses_frames_of_different_sizes():
 @pytest.mark.parametrize("spread", ["range", "deviation"])
 def test_a_band_is_the_mean_and_the_spread_over_seeds_without_missing_values(spread: str):
     values = np.random.default_rng(3).normal(size=(6, 5))
+    values[:, 0] = [1, 1, 1, 1, 1, 0]  # a deviation above the mean no seed is
     values[2, 1] = np.nan
     values[:, 4] = np.nan
     with style.context():
@@ -225,8 +226,8 @@ def test_a_band_is_the_mean_and_the_spread_over_seeds_without_missing_values(spr
         mean = sum(seen) / len(seen)
         deviation = (sum((value - mean) ** 2 for value in seen) / (len(seen) - 1)) ** 0.5
         means.append(mean)
-        lows.append(min(seen) if spread == "range" else mean - deviation)
-        highs.append(max(seen) if spread == "range" else mean + deviation)
+        lows.append(min(seen) if spread == "range" else max(mean - deviation, min(seen)))
+        highs.append(max(seen) if spread == "range" else min(mean + deviation, max(seen)))
     assert np.allclose(line.get_ydata(), means)
     outline = axes[0, 0].collections[0].get_paths()[0].vertices
     for x, low, high in zip(range(4), lows, highs, strict=True):
