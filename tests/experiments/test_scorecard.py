@@ -132,9 +132,8 @@ def test_missing_results_are_named_and_never_computed(use, store):
         "not run yet to the end; rbmlib sweep example --profile quick computes what is missing of 2 results"
     )
     store.save(store.key(measured), measure(1), {})
-    assert {c.id: v.reason for c, v in scorecard("quick", store)}[
-        "A2.schedule"
-    ] == reason  # not of what is here
+    partly = {c.id: v.reason for c, v in scorecard("quick", store)}["A2.schedule"]
+    assert partly == reason  # no count, which would differ from one cache to the next
 
 
 def test_a_profile_that_one_experiment_lacks_leaves_its_claims_undecided(use, store):
