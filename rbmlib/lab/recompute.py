@@ -8,10 +8,9 @@ are not stored as a whole, because their large part stays in the cache of whoeve
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from dataclasses import dataclass
-from typing import Any, TypeVar
 
 import xarray as xr
 
@@ -21,8 +20,6 @@ from rbmlib.lab.errors import DamagedResult, FingerprintError, LabError, ResultN
 from rbmlib.lab.fingerprint import code_fingerprint
 from rbmlib.lab.store import Entry, Store, result_key
 from rbmlib.lab.worker import Outcome, compute_cell
-
-Label = TypeVar("Label", bound=Hashable)
 
 
 class OtherCode(LabError):
@@ -118,23 +115,17 @@ class Inputs:
                 found[digest] = need
         return found
 
-    def make(self, tasks: Iterable[Task], executor: Executor | None, workers: int) -> None:
-        """Compute all that is missing of the inputs of some results, side by side."""
-        waiting: dict[str, Task] = {}
-        for task in tasks:
-            waiting |= self.missing(task)
-        while waiting:
-            ready = {digest: task for digest, task in waiting.items() if not self.missing(task)}
-            for digest, outcome in recomputed(ready, self, executor, workers):
-                cell = waiting.pop(digest).cell
-                if isinstance(outcome, CannotRecompute):
-                    self._lost[digest] = f"cannot be computed, {cell}: {outcome}"
-                elif outcome.dataset is None:
-                    self._lost[digest] = f"cannot be computed, {cell}: {outcome.reason}"
-                elif container.combined_digest(container.variable_digests(outcome.dataset)) != digest:
-                    self._lost[digest] = f"comes out with other bits here, {cell}"
-                else:
-                    self._made[digest] = outcome.dataset
+    def take(self, task: Task, outcome: Outcome | CannotRecompute) -> None:
+        """Keep what came of an input that was missing, or why there is none."""
+        digest = task.entry.digest
+        if isinstance(outcome, CannotRecompute):
+            self._lost[digest] = f"cannot be computed, {task.cell}: {outcome}"
+        elif outcome.dataset is None:
+            self._lost[digest] = f"cannot be computed, {task.cell}: {outcome.reason}"
+        elif container.combined_digest(container.variable_digests(outcome.dataset)) != digest:
+            self._lost[digest] = f"comes out with other bits here, {task.cell}"
+        else:
+            self._made[digest] = outcome.dataset
 
     def of(self, task: Task) -> dict[str, xr.Dataset]:
         """Return the inputs of a stored result, of which nothing is missing any more.
@@ -182,27 +173,45 @@ class Inputs:
 
 
 def recomputed(
-    tasks: Mapping[Label, Task], inputs: Inputs, executor: Executor | None, workers: int
-) -> Iterator[tuple[Label, Outcome | CannotRecompute]]:
-    """Compute results again, in this process or by an executor, and yield each as it is there.
+    wanted: Iterable[Task], inputs: Inputs, executor: Executor | None, workers: int
+) -> Iterator[tuple[Task, Outcome | CannotRecompute]]:
+    """Compute results again, and what is missing of their inputs, each once; yield the results as they are there.
 
     Parameters
     ----------
-    tasks : mapping
-        What to compute, by labels of the caller's.
+    wanted : iterable of Task
+        What to yield, in this order as far as nothing is missing of their inputs.
     inputs : Inputs
-        Nothing of what they rest on is missing.
+        What they rest on.
     executor : concurrent.futures.Executor or None
         What computes; None for this process.
     workers : int
         About how many it computes at once.
     """
-    running: dict[Future[Any], Label] = {}
-    waiting = list(reversed(tasks.items()))
+    results = {task.entry.key: task for task in wanted}
+    needed = {need.entry.key: need for task in results.values() for need in inputs.missing(task).values()}
+    waiting = results | needed
+    while waiting:
+        ready = [task for task in waiting.values() if not inputs.missing(task)]
+        for task, outcome in _computed(ready, inputs, executor, workers):
+            key = task.entry.key
+            del waiting[key]
+            if key in needed:
+                inputs.take(task, outcome)
+            if key in results:
+                yield task, outcome
+
+
+def _computed(
+    tasks: Sequence[Task], inputs: Inputs, executor: Executor | None, workers: int
+) -> Iterator[tuple[Task, Outcome | CannotRecompute]]:
+    """Compute results, of whose inputs nothing is missing, in this process or by an executor."""
+    running: dict[Future[Outcome], Task] = {}
+    waiting = list(reversed(tasks))
     while waiting or running:
         # One more than can run, so that no worker waits for us; more would only hold their inputs.
         while waiting and len(running) <= (workers if executor is not None else 0):
-            label, task = waiting.pop()
+            task = waiting.pop()
             try:
                 arguments = (
                     task.cell.compute,
@@ -211,15 +220,15 @@ def recomputed(
                     task.entry.origin["code"],
                 )
             except CannotRecompute as error:
-                yield label, error
+                yield task, error
                 continue
             if executor is None:
-                yield label, compute_cell(*arguments)
+                yield task, compute_cell(*arguments)
             else:
-                running[executor.submit(compute_cell, *arguments)] = label
+                running[executor.submit(compute_cell, *arguments)] = task
         for future in wait(running, return_when=FIRST_COMPLETED).done if running else ():
-            label = running.pop(future)
+            task = running.pop(future)
             try:
-                yield label, future.result()
+                yield task, future.result()
             except Exception as error:  # noqa: BLE001 - a worker may die in its own way
-                yield label, CannotRecompute(f"it could not be recomputed: {type(error).__name__}: {error}")
+                yield task, CannotRecompute(f"it could not be recomputed: {type(error).__name__}: {error}")

@@ -179,20 +179,15 @@ def verify(
     inputs = Inputs(store, package)
     drawn = _draw(tasks, n_cells, max_seconds, random.Random(seed), inputs)
     workers = workers or os.cpu_count() or 1
-    resting = {task.entry.key: inputs.missing(task) for task in drawn}
-    n_tasks = len(drawn) + len({digest for missing in resting.values() for digest in missing})
+    n_tasks = len({each.entry.key for task in drawn for each in (task, *inputs.missing(task).values())})
     with ExitStack() as stack:
         if executor is None and n_tasks > 1 and workers > 1:
             executor = stack.enter_context(process_pool(min(workers, n_tasks), store.cache / "numba"))
-        for waits in (False, True):
-            by_key = {task.entry.key: task for task in drawn if bool(resting[task.entry.key]) is waits}
-            inputs.make(by_key.values(), executor, workers)
-            for key, outcome in recomputed(by_key, inputs, executor, workers):
-                task = by_key[key]
-                if isinstance(outcome, CannotRecompute):
-                    note(Check(task.entry.path, str(task.cell), "different", str(outcome)))
-                else:
-                    note(_compare(task, outcome, (tolerances or {}).get(task.cell.name)))
+        for task, outcome in recomputed(drawn, inputs, executor, workers):
+            if isinstance(outcome, CannotRecompute):
+                note(Check(task.entry.path, str(task.cell), "different", str(outcome)))
+            else:
+                note(_compare(task, outcome, (tolerances or {}).get(task.cell.name)))
     return VerifyReport(intact, other_code, tuple(checks), seed)
 
 
@@ -221,14 +216,14 @@ def _draw(
     queues = [chooser.sample(group, len(group)) for group in by_function.values()]
     chooser.shuffle(queues)
     drawn: list[Task] = []
-    paid: set[str] = set()  # inputs that are computed once, whatever rests on them
+    paid: set[str] = set()  # what is computed once, whether drawn or because others rest on it
     left = float("inf") if max_seconds is None else max_seconds
     while any(queues) and (n_cells is None or len(drawn) < n_cells):
         for queue in queues:
             while queue:
                 task = queue.pop()
-                first = {digest: need for digest, need in inputs.missing(task).items() if digest not in paid}
-                cost = task.seconds + sum(need.seconds for need in first.values())
+                first = {each.entry.key: each for each in (task, *inputs.missing(task).values())}
+                cost = sum(each.seconds for key, each in first.items() if key not in paid)
                 if cost <= left:
                     left -= cost
                     paid |= set(first)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -205,11 +206,27 @@ def test_inputs_that_have_to_be_made_again_count_in_a_draw_and_shared_ones_once(
         assert found.failures == ()
 
 
-def test_inputs_are_made_again_once_for_all_and_by_the_workers(clone, cells):
+@pytest.mark.parametrize("workers", [1, 2])
+def test_what_is_drawn_and_rested_on_is_computed_once_and_by_the_workers(clone, cells, workers):
     before = cells.calls("two_tiers")
-    found = verify(clone, **(OPTIONS | {"workers": 2}))
+    cost(clone, "two_tiers", 100.0)
+    cost(clone, "from_large", 1.0)
+    found = verify(clone, **(OPTIONS | {"workers": workers}), max_seconds=203.5)
     assert [check.verdict for check in found.checks] == ["equal bits"] * 5
-    assert cells.calls("two_tiers") == before + 2 + 2  # as results of their own, and as inputs
+    assert cells.calls("two_tiers") == before + 2
+
+
+def test_a_drawn_input_that_comes_out_otherwise_fails_with_what_rests_on_it(clone, monkeypatch):
+    compute = recompute.compute_cell
+
+    def other_bits(function, *arguments):
+        outcome = compute(function, *arguments)
+        return replace(outcome, dataset=outcome.dataset + 1) if "two_tiers" in str(function) else outcome
+
+    monkeypatch.setattr(recompute, "compute_cell", other_bits)
+    found = verify(clone, **OPTIONS).failures
+    assert [check.verdict for check in found] == ["different"] * 5
+    assert sum("its input source comes out with other bits here" in check.detail for check in found) == 3
 
 
 def test_an_input_that_does_not_come_out_again_fails_what_rests_on_it(clone, cells, monkeypatch):
