@@ -17,6 +17,7 @@ from rbmlib.mnist.appearance import noise_of_equal_ink
 
 from .mnist_dilution_claims import curves_of
 from .mnist_dilution_rules import FIG1_REMOVED, has_failed
+from .mnist_standard import bound_steps
 from .quality_drops import MEASURES, NEVER, find_drop, total_removed
 
 if TYPE_CHECKING:
@@ -125,7 +126,7 @@ def numbers(study: Study, found: Derived, parameters: Mapping[str, Any]) -> dict
             f"{float(machines.effective_chains.median()):.0f} in the median over machines, "
             f"{float(machines.effective_chains.min()):.0f} at the least"
         ),
-        "long-steps": f"{10 * parameters['n_steps']:,}",
+        "long-steps": f"{bound_steps(parameters):,}",
         "overfitting": _gap(machines.log_likelihood),
         "quality": _ends(p0, unpruned.quality, ".3f"),
         "quality-other": _ends(p0, unpruned.quality_other, ".3f"),

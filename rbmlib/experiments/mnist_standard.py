@@ -257,18 +257,23 @@ def sample_cell(p: Mapping[str, Any], dilution: float, replica: int, criterion: 
     )
 
 
-def bound_cell(p: Mapping[str, Any], dilution: float) -> Cell:
-    """The cell that looks at the likelihood of the first machine of a dilution from its other side.
+def bound_steps(p: Mapping[str, Any]) -> int:
+    """Number of Gibbs steps before the likelihood is looked at from its other side.
 
-    Its chains take ten times as many steps as those that are judged: what they lack of equilibrium is lost to the bound.
+    Ten times as many as for samples that are judged: what the chains lack of equilibrium is lost to the bound.
     """
+    return 10 * p["n_steps"]
+
+
+def bound_cell(p: Mapping[str, Any], dilution: float) -> Cell:
+    """The cell that looks at the likelihood of the first machine of a dilution from its other side."""
     values = {name: p[name] for name in (*_IMAGES, "ais_temperatures")}
     return Cell(
         mnist_cells.bound_likelihood,
         {
             **values,
             "n_chains": p["ais_chains"],
-            "n_steps": 10 * p["n_steps"],
+            "n_steps": bound_steps(p),
             "bound_seed": seeds_of_parts(float(dilution), 0)["bound_seed"],
         },
         {"machine": machine_cell(p, dilution, 0)},

@@ -17,6 +17,7 @@ import importlib.util
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 from rbmlib.lab.errors import FingerprintError
 from rbmlib.lab.syntax import Import, ModuleSource, parse_module
@@ -205,14 +206,21 @@ class _Closure:
         return module.bindings[module.statements[index].name or ""] == [index]
 
 
-def source_fingerprint(
+class Reach(NamedTuple):
+    """What a definition reaches: a hash of that code in 64 hexadecimal digits, and the modules it lies in."""
+
+    digest: str
+    modules: frozenset[str]
+
+
+def source_reach(
     module: str,
     name: str,
     roots: Mapping[str, Path],
     excluded: tuple[str, ...] = EXCLUDED,
     neutral: tuple[str, ...] = NEUTRAL,
-) -> str:
-    """Hash the code that a definition reaches, from source files alone.
+) -> Reach:
+    """Find and hash the code that a definition reaches, from source files alone.
 
     Parameters
     ----------
@@ -227,8 +235,7 @@ def source_fingerprint(
 
     Returns
     -------
-    str
-        64 hexadecimal digits.
+    Reach
 
     Raises
     ------
@@ -241,7 +248,18 @@ def source_fingerprint(
         raise FingerprintError(f"the source of {module} does not define {name} at its top level")
     closure.name(source, (name,))
     closure.run()
-    return closure.digest()
+    return Reach(closure.digest(), frozenset(closure.reached))
+
+
+def source_fingerprint(
+    module: str,
+    name: str,
+    roots: Mapping[str, Path],
+    excluded: tuple[str, ...] = EXCLUDED,
+    neutral: tuple[str, ...] = NEUTRAL,
+) -> str:
+    """Hash the code that a definition reaches; parameters and errors as in `source_reach`."""
+    return source_reach(module, name, roots, excluded, neutral).digest
 
 
 def _source_root(package: str) -> Path:

@@ -17,15 +17,18 @@ import hashlib
 import importlib.util
 import json
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from rbmlib.publish.errors import BadNotebook
 from rbmlib.publish.notebook import code_of, read_source, source_digest
 from rbmlib.publish.parameters import Value, without_label
 from rbmlib.publish.project import Project
+
+if TYPE_CHECKING:
+    from rbmlib.lab.fingerprint import Reach
 
 #: The profile whose results the published pages show.
 PUBLISHED_PROFILE = "book"
@@ -103,12 +106,12 @@ def notebook_status(project: Project, name: str) -> NotebookStatus:
         return NotebookStatus(name, "stale", "the executed notebook carries no record of what made it")
     if record.get("source") != source_digest(source):
         return NotebookStatus(name, "stale", "its source changed")
-    code = code_of(read_source(source))
-    if record.get("code") != code_digest(code, packages_of(project)):
+    code = code_reach(code_of(read_source(source)), packages_of(project))
+    if record.get("code") != code.digest:
         return NotebookStatus(name, "stale", "the code it calls changed")
     if missing := missing_results(project, name):
         return NotebookStatus(name, "stale", missing)
-    if record.get("results") != results_digest(project, name, code):
+    if record.get("results") != results_digest(project, name, code.modules):
         return NotebookStatus(name, "stale", "the results it shows changed")
     if record.get("files") != files_digest(project, name):
         return NotebookStatus(name, "stale", "the files it reads changed")
@@ -140,22 +143,22 @@ def make_record(
         ``parameters`` and ``profile``.
     """
     source = project.source(name)
-    code = code_of(read_source(source))
+    code = code_reach(code_of(read_source(source)), packages_of(project))
     record = {
         "source": source_digest(source),
-        "code": code_digest(code, packages_of(project)),
+        "code": code.digest,
         "parameters": without_label(values),
         "profile": profile,
     }
     if results:
-        record["results"] = results_digest(project, name, code)
+        record["results"] = results_digest(project, name, code.modules)
         if (files := files_digest(project, name)) is not None:
             record["files"] = files
     return record
 
 
-def code_digest(code: str, packages: Sequence[str] = ("rbmlib",)) -> str:
-    """Digest of all definitions that a notebook's code reaches, figures included, and of the packages' data files.
+def code_reach(code: str, packages: Sequence[str] = ("rbmlib",)) -> Reach:
+    """All definitions that a notebook's code reaches, figures included.
 
     Parameters
     ----------
@@ -164,12 +167,17 @@ def code_digest(code: str, packages: Sequence[str] = ("rbmlib",)) -> str:
     packages : sequence of str
         Top-level packages to follow the code into.
 
+    Returns
+    -------
+    Reach
+        Digest of these definitions and of the packages' data files, and the modules that they lie in.
+
     Raises
     ------
     BadNotebook
         If the code is not valid Python.
     """
-    from rbmlib.lab.fingerprint import source_fingerprint
+    from rbmlib.lab.fingerprint import Reach, source_reach
 
     try:
         tree = ast.parse(code)
@@ -187,16 +195,15 @@ def code_digest(code: str, packages: Sequence[str] = ("rbmlib",)) -> str:
         path = Path(folder, "notebook_code.py")
         path.write_text(ast.unparse(ast.Module([*at_top, page], [])), encoding="utf-8")
         roots = {package: _package_folder(package) for package in packages} | {path.stem: path}
-        total = hashlib.sha256(
-            source_fingerprint(path.stem, page.name, roots, excluded=(), neutral=MACHINERY).encode()
-        )
+        reach = source_reach(path.stem, page.name, roots, excluded=(), neutral=MACHINERY)
+    total = hashlib.sha256(reach.digest.encode())
     for package in packages:
         top = _package_folder(package)
         for data in sorted(file for file in top.rglob("*") if file.suffix in DATA_SUFFIXES):
             total.update(
                 f"{package}/{data.relative_to(top).as_posix()}\n{data.read_text('utf-8')}\0".encode()
             )
-    return total.hexdigest()
+    return Reach(total.hexdigest(), reach.modules)
 
 
 def patterns_read(project: Project, name: str) -> list[str]:
@@ -244,32 +251,23 @@ def _package_folder(package: str) -> Path:
     return Path(next(iter(spec.submodule_search_locations)))
 
 
-def experiments_read(project: Project, name: str, code: str) -> list[str]:
+def experiments_read(project: Project, name: str, modules: Collection[str]) -> list[str]:
     """Names of the experiments whose results a notebook shows.
 
-    Its own, and those that its code imports by name; all of them if it imports something from the package of
-    experiments that is not an experiment, such as the scorecard.
+    Its own, and those that its code reaches, directly or through rules and tables that name them: to read a result,
+    code has to ask the experiment for its cells.
+
+    Parameters
+    ----------
+    project : Project
+        The clone.
+    name : str
+        The notebook.
+    modules : collection of str
+        The modules that its code reaches, from `code_reach`.
     """
-    known = project.experiment_names()
-    read = {name} & set(known)
-    for module, attribute in imports(code):
-        path = f"{module}.{attribute}" if attribute else module
-        if path != project.experiments and not path.startswith(project.experiments + "."):
-            continue
-        first = path.removeprefix(project.experiments).lstrip(".").split(".")[0]
-        read |= {first} if first in known else set(known)
-    return sorted(read)
-
-
-def imports(code: str) -> list[tuple[str, str]]:
-    """Every (module, name) that code imports; the name is empty for ``import module``."""
-    found: list[tuple[str, str]] = []
-    for node in ast.walk(ast.parse(code)):
-        if isinstance(node, ast.Import):
-            found += [(alias.name, "") for alias in node.names]
-        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            found += [(node.module, alias.name) for alias in node.names]
-    return found
+    reached = {other for other in project.experiment_names() if f"{project.experiments}.{other}" in modules}
+    return sorted(reached | ({name} & set(project.experiment_names())))
 
 
 def published_cells(project: Project, name: str) -> Sequence[Any]:
@@ -306,7 +304,7 @@ def missing_results(project: Project, name: str) -> str:
     return f"{missing} of its {len(found)} results are not published yet" if missing else ""
 
 
-def results_digest(project: Project, name: str, code: str) -> str:
+def results_digest(project: Project, name: str, modules: Collection[str]) -> str:
     """Digest of keys and arrays of all published results that a notebook reads, and of which are missing."""
-    read = {other: published_results(project, other) for other in experiments_read(project, name, code)}
+    read = {other: published_results(project, other) for other in experiments_read(project, name, modules)}
     return hashlib.sha256(json.dumps(read, sort_keys=True).encode()).hexdigest()

@@ -134,8 +134,15 @@ PACKAGE = {
             return HTML(f"<svg width='10' height='{height:.0f}'></svg>")
         """,
     "overview.py": """
+        from . import counting
+
+
+        def title():
+            return "Overview"
+
+
         def report():
-            print("all is well")
+            print("all is well" if counting.PROFILES else "nothing there")
         """,
 }
 

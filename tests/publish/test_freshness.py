@@ -7,11 +7,11 @@ import pytest
 from rbmlib.lab.sweep import sweep
 from rbmlib.publish.errors import BadNotebook
 from rbmlib.publish.freshness import (
-    code_digest,
+    code_reach,
     experiments_read,
-    imports,
     make_record,
     notebook_status,
+    packages_of,
     published_cells,
     status,
 )
@@ -94,26 +94,32 @@ def test_an_executed_notebook_without_a_record_is_stale(fresh) -> None:
         assert notebook_status(fresh.project, "summary").state == "stale"
 
 
-def test_a_notebook_reads_its_own_experiment_and_those_it_imports(workshop) -> None:
-    project, package = workshop.project, workshop.package
-    assert experiments_read(project, "counting", "") == ["counting"]
-    assert experiments_read(project, "other", "import numpy") == []
-    assert experiments_read(project, "other", f"from {package} import counting") == ["counting"]
-    assert experiments_read(project, "other", f"from {package}.counting import total") == ["counting"]
-    # What is no experiment may read any of them.
-    assert experiments_read(project, "other", f"import {package}.overview as o") == ["counting"]
-    assert experiments_read(project, "other", f"import {package}_more") == []
+@pytest.mark.parametrize(
+    ("code", "read"),
+    [
+        ("import numpy", False),
+        ("from PACKAGE import counting", False),  # for its name alone
+        ("from PACKAGE import counting\ncounting.total(2, [1.0])", True),
+        ("def f():\n    from PACKAGE.counting import total\n    return total", True),
+        ("import PACKAGE.overview as o\no.report()", True),
+        ("from PACKAGE.overview import title\ntitle()", False),
+        ("import PACKAGE_more", False),
+    ],
+)
+def test_a_notebook_reads_the_experiments_that_its_code_reaches(workshop, code, read) -> None:
+    project = workshop.project
+    modules = code_reach(code.replace("PACKAGE", workshop.package), packages_of(project)).modules
+    assert experiments_read(project, "other", modules) == (["counting"] if read else [])
 
 
-def test_imports_are_found_wherever_they_stand() -> None:
-    code = "import a.b as c\ndef f():\n    from d import e, g\n"
-    assert imports(code) == [("a.b", ""), ("d", "e"), ("d", "g")]
+def test_a_notebook_reads_its_own_experiment(project) -> None:
+    assert experiments_read(project, "counting", ()) == ["counting"]
 
 
 def test_the_digest_of_code_depends_on_what_is_used_not_on_its_layout() -> None:
-    one = code_digest("from rbmlib.publish import page\nx = 1\n")
-    assert one == code_digest("from rbmlib.publish import page\n\n# one\nx   =  1\n")
-    assert one != code_digest("x = 2\n")
+    one = code_reach("from rbmlib.publish import page\nx = 1\n").digest
+    assert one == code_reach("from rbmlib.publish import page\n\n# one\nx   =  1\n").digest
+    assert one != code_reach("x = 2\n").digest
 
 
 def declare(workshop, *patterns: str) -> None:
