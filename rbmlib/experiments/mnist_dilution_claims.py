@@ -120,7 +120,7 @@ def crucial_rule(study: Study, p: Parameters) -> Finding:
     found = [_crucial(one, "aai") for _, one in by_dilution]
     at = [f"{100 * float(p0):.0f} %" for p0, _ in by_dilution]
     least = min(found, key=lambda one: one.value)
-    text = "; ".join(f"p0 = {share}: {one.text}" for share, one in zip(at, found, strict=True))
+    text = "; ".join(f"at p0 = {share}: {one.text}" for share, one in zip(at, found, strict=True))
     whole = Finding(least.value, least.interval, combine(one.outcome for one in found), text)
     others = {}
     for name in MEASURES:

@@ -86,11 +86,11 @@ def _contact_of_noise(ink: float, shape: tuple[int, int]) -> float:
     return noise_of_equal_ink(ink, shape).contact if np.isfinite(ink) else np.nan
 
 
-def setting(parameters: Mapping[str, Any]) -> str:
-    """What a caption says of the run."""
+def setting(parameters: Mapping[str, Any], replicas: str = "n_replicas") -> str:
+    """What a caption says of the run, with as many replicas as the parameter of that name has."""
     p = parameters
     return (
-        f"{p['n_hidden']} hidden units, {p['n_replicas']} replicas a dilution, PCD-{p['k']}, {p['n_updates']:,} updates, "
+        f"{p['n_hidden']} hidden units, {p[replicas]} replicas a dilution, PCD-{p['k']}, {p['n_updates']:,} updates, "
         f"{p['n_samples']:,} samples a point"
     )
 
@@ -111,6 +111,7 @@ def numbers(study: Study, found: Derived, parameters: Mapping[str, Any]) -> dict
     unpruned = machines.isel(removed=0)
     p0 = machines.dilution.values
     texts = {
+        "setting-controls": setting(parameters, "control_replicas"),
         "images": f"{parameters['n_samples']:,}",
         "steps": f"{parameters['n_steps']:,}",
         "replicas": f"{machines.sizes['replica']}",

@@ -225,7 +225,9 @@ def agree_rule(curves: Curves, names: Sequence[str] = TRANSITION) -> Finding:
     )
     text = (
         f"drop of each measure minus that of Q, in points of the weights that training left, for p0 = "
-        f"{_percents(curves.dilution)}: {listed}"
+        f"{_percents(curves.dilution)}: {listed}; of these {len(outcomes)} differences {outcomes.count('reproduced')} have their "
+        f"interval within the margin of {100 * AGREE:.0f} points, {outcomes.count('not reproduced')} beyond it, "
+        f"{outcomes.count('not decided')} across it"
     )
     return Finding(
         float(found.value[at]), (float(found.low[at]), float(found.high[at])), combine(outcomes), text

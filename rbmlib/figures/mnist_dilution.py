@@ -106,7 +106,7 @@ def quality_by_dilution(machines: xr.Dataset, floors: xr.Dataset, plausible: flo
     floors : xarray.Dataset
         ``imbalance`` of real images.
     plausible : float
-        Where the paper's axis begins.
+        Where the paper's axis begins, a dashed line.
     """
     unpruned = machines.isel(removed=0)
     with style.context():
@@ -119,7 +119,7 @@ def quality_by_dilution(machines: xr.Dataset, floors: xr.Dataset, plausible: flo
             _dots(axes, unpruned[name], LOOKS[name], label, shift, MARKS[name])
         lowest = float(min(unpruned.quality.min(), unpruned.quality_other.min(), plausible))
         axes.set_ylim(lowest - 0.08 * (1 - lowest), 1 + 0.04 * (1 - lowest))
-        style.reference_line(axes, y=plausible, label="the paper's axis begins here")
+        style.reference_line(axes, y=plausible)
         axes.set_ylabel("Q without pruning")
         dilution_axis(axes, machines)
         left.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=1)
@@ -320,6 +320,8 @@ def failed_looks(looks: xr.Dataset, centred: float) -> InlineHTML:
                 axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0, symbol=""))
             axes.set_ylabel(label)
             dilution_axis(axes, looks)
+            # Room beside the last dots for the word at the line's end.
+            axes.set_xlim(right=axes.get_xlim()[1] + 0.1)
         panels.append(figure)
     return inline_svg(
         panels,

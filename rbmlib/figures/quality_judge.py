@@ -83,11 +83,12 @@ def _rows_panel(rows: Sequence[tuple[NDArray[np.uint8], str, str]]) -> Figure:
 
 
 def _in_lines(label: str) -> str:
-    """A label in two lines where it is long."""
-    if len(label) < 14 or "\n" in label:
+    """A label in two lines where it is long, broken where the longer line is shortest."""
+    if len(label) < 14 or "\n" in label or " " not in label:
         return label
-    first, _, rest = label.rpartition(" ")
-    return f"{first}\n{rest}"
+    words = label.split(" ")
+    broken = (f"{' '.join(words[:at])}\n{' '.join(words[at:])}" for at in range(1, len(words)))
+    return min(broken, key=lambda lines: max(map(len, lines.split("\n"))))
 
 
 def by_machine(unseen: xr.DataArray, synthetic: xr.DataArray, claimed: float) -> InlineHTML:

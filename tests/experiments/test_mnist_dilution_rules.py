@@ -136,6 +136,11 @@ def test_measures_agree_if_every_drop_is_within_the_margin_of_that_of_quality():
     apart = rules.agree_rule(curves(aai=0.50, second_moment=0.52), names=("aai", "second_moment"))
     assert apart.outcome == "not reproduced"
     assert apart.value == pytest.approx(-0.15, abs=0.02)
+    n = 2 * len(P0)
+    assert (
+        f"of these {n} differences 0 have their interval within the margin of 5 points, {n} beyond it, 0 across it"
+        in apart.text
+    )
     assert rules.agree_rule(curves(aai=0.60, noise=0.06), names=("aai",)).outcome == "not decided"
 
 

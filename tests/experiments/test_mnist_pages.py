@@ -345,6 +345,8 @@ def test_every_number_that_the_chapter_quotes_is_there(study, found, root):
     numbers = mnist_dilution_numbers.numbers(study, found, mnist_standard.BOOK)
     assert all(isinstance(text, str) and text for text in numbers.values())
     assert "nan" not in " ".join(numbers.values())
+    assert "5 replicas" in numbers["setting-controls"]
+    assert "15 replicas" in mnist_dilution_numbers.setting(mnist_standard.BOOK)
     verdicts = {f"{name}-verdict" for name in mnist_dilution_claims.CLAIMS}
     assert verdicts <= quoted(root, "mnist_dilution") <= {*numbers, "setting", *verdicts}
 
