@@ -147,7 +147,7 @@ class CellFailure:
     reason : str
         One line: the exception, or that an input failed.
     log : pathlib.Path or None
-        The file with the traceback.
+        The file with the traceback; None for a cell that could not start because an input failed.
     """
 
     compute: str
@@ -155,14 +155,25 @@ class CellFailure:
     reason: str
     log: Path | None
 
-    def __str__(self) -> str:
+    @property
+    def call(self) -> str:
+        """What was to be computed."""
         given = ", ".join(f"{name}={value!r}" for name, value in self.parameters.items())
-        where = f" (traceback: {self.log})" if self.log else ""
-        return f"{self.compute}({given}): {self.reason}{where}"
+        return f"{self.compute}({given})"
+
+    @property
+    def where(self) -> str:
+        """The file with the traceback, in brackets; nothing where there is none."""
+        return f" (traceback: {self.log})" if self.log else ""
+
+    def __str__(self) -> str:
+        return f"{self.call}: {self.reason}{self.where}"
 
 
 class SweepFailed(LabError):
     """Some cells of a sweep failed; the others are stored, and a rerun computes only what is missing.
+
+    The message has every reason once, however many cells failed for it, and counts the cells that waited for them.
 
     Attributes
     ----------
@@ -171,8 +182,20 @@ class SweepFailed(LabError):
     """
 
     def __init__(self, failures: tuple[CellFailure, ...], total: int) -> None:
-        lines = "\n".join(f"  {failure}" for failure in failures)
-        super().__init__(f"{len(failures)} of {total} cells failed; the others are stored.\n{lines}")
+        alike: dict[str, list[CellFailure]] = {}
+        for failure in failures:
+            if failure.log is not None:
+                alike.setdefault(failure.reason, []).append(failure)
+        lines = [
+            f"{first}"
+            if not others
+            else f"{1 + len(others)} cells: {reason}\n    the first: {first.call}{first.where}"
+            for reason, (first, *others) in alike.items()
+        ]
+        if waiting := sum(failure.log is None for failure in failures):
+            lines.append(f"{waiting} {'cells that need' if waiting > 1 else 'cell that needs'} what failed")
+        told = "".join(f"\n  {line}" for line in lines)
+        super().__init__(f"{len(failures)} of {total} cells failed; the others are stored.{told}")
         self.failures, self.total = tuple(failures), total
 
     def __reduce__(self) -> tuple[type, tuple[tuple[CellFailure, ...], int]]:

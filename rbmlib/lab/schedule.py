@@ -186,7 +186,7 @@ class Scheduler:
             write_whole(log, f"{node.cell}\n\n{details.rstrip()}\n".encode())
         self._mark(node, State.FAILED)
         self.failures.append(CellFailure(node.cell.name, dict(node.cell.parameters), reason, log))
-        if log is not None:
+        if log is not None and reason not in (earlier.reason for earlier in self.failures[:-1]):
             self.reporter.failed(str(self.failures[-1]))
         for dependent in node.dependents:
             if dependent.state is State.BLOCKED:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -147,7 +148,26 @@ def test_a_failed_input_fails_what_needs_it_and_nothing_else(store, cells):
         sweep([*needing, *grid(cells, 2)], store, **SERIAL)
     assert [failure.log is not None for failure in caught.value.failures] == [True, False, False]
     assert "its input" in caught.value.failures[1].reason
+    message = str(caught.value)
+    assert message.count("\n") == 2
+    assert message.endswith("2 cells that need what failed")
     assert len(files(store)) == 2
+
+
+def test_a_reason_that_many_cells_fail_for_is_told_once(store, cells):
+    bad = [Cell(cells.scaled, {"seed": seed, "scale": -1.0}) for seed in range(5)]
+    waits = Cell(cells.scaled, {"seed": 0}, {"ground": bad[0]})
+    with pytest.raises(SweepFailed, match="6 of 6 cells failed") as caught:
+        sweep([*bad, waits], store, **SERIAL)
+    failures = caught.value.failures
+    assert len(failures) == 6
+    message = str(caught.value)
+    assert message.count("the scale is negative") == 1
+    assert "\n  5 cells: ValueError: the scale is negative" in message
+    (first,) = [one for one in failures if one.log is not None and one.call in message]
+    assert f"the first: {first.call} (traceback: {first.log})" in message
+    assert message.endswith("\n  1 cell that needs what failed")
+    assert str(pickle.loads(pickle.dumps(caught.value))) == message
 
 
 def test_a_result_that_cannot_be_stored_is_a_failed_cell(store, cells):
