@@ -251,17 +251,6 @@ def source_reach(
     return Reach(closure.digest(), frozenset(closure.reached))
 
 
-def source_fingerprint(
-    module: str,
-    name: str,
-    roots: Mapping[str, Path],
-    excluded: tuple[str, ...] = EXCLUDED,
-    neutral: tuple[str, ...] = NEUTRAL,
-) -> str:
-    """Hash the code that a definition reaches; parameters and errors as in `source_reach`."""
-    return source_reach(module, name, roots, excluded, neutral).digest
-
-
 def _source_root(package: str) -> Path:
     try:
         spec = importlib.util.find_spec(package)
@@ -297,5 +286,5 @@ def code_fingerprint(function: Callable[..., object]) -> str:
     if identity not in _known:
         packages = {PACKAGE, function.__module__.partition(".")[0]}
         roots = {package: _source_root(package) for package in packages}
-        _known[identity] = source_fingerprint(*identity, roots)
+        _known[identity] = source_reach(*identity, roots).digest
     return _known[identity]

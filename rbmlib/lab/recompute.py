@@ -106,13 +106,13 @@ class Inputs:
         self._lost: dict[str, str] = {}  # why
 
     def missing(self, task: Task) -> dict[str, Task]:
-        """What has to be computed before a result can be, by digest, inputs before what rests on them."""
+        """What has to be computed before a result can be, by key, inputs before what rests on them."""
         found: dict[str, Task] = {}
         for digest in task.entry.origin["needs"].values():
             need = self._task(digest)
             if need is not None:
                 found |= self.missing(need)
-                found[digest] = need
+                found[need.entry.key] = need
         return found
 
     def take(self, task: Task, outcome: Outcome | CannotRecompute) -> None:
@@ -189,7 +189,9 @@ def recomputed(
         About how many it computes at once.
     """
     results = {task.entry.key: task for task in wanted}
-    needed = {need.entry.key: need for task in results.values() for need in inputs.missing(task).values()}
+    needed: dict[str, Task] = {}
+    for task in results.values():
+        needed |= inputs.missing(task)
     waiting = results | needed
     while waiting:
         ready = [task for task in waiting.values() if not inputs.missing(task)]

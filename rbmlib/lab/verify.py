@@ -179,7 +179,7 @@ def verify(
     inputs = Inputs(store, package)
     drawn = _draw(tasks, n_cells, max_seconds, random.Random(seed), inputs)
     workers = workers or os.cpu_count() or 1
-    n_tasks = len({each.entry.key for task in drawn for each in (task, *inputs.missing(task).values())})
+    n_tasks = len({key for task in drawn for key in (task.entry.key, *inputs.missing(task))})
     with ExitStack() as stack:
         if executor is None and n_tasks > 1 and workers > 1:
             executor = stack.enter_context(process_pool(min(workers, n_tasks), store.cache / "numba"))
@@ -222,7 +222,7 @@ def _draw(
         for queue in queues:
             while queue:
                 task = queue.pop()
-                first = {each.entry.key: each for each in (task, *inputs.missing(task).values())}
+                first = {task.entry.key: task} | inputs.missing(task)
                 cost = sum(each.seconds for key, each in first.items() if key not in paid)
                 if cost <= left:
                     left -= cost

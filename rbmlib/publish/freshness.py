@@ -106,7 +106,7 @@ def notebook_status(project: Project, name: str) -> NotebookStatus:
         return NotebookStatus(name, "stale", "the executed notebook carries no record of what made it")
     if record.get("source") != source_digest(source):
         return NotebookStatus(name, "stale", "its source changed")
-    code = code_reach(code_of(read_source(source)), packages_of(project))
+    code = notebook_reach(project, name)
     if record.get("code") != code.digest:
         return NotebookStatus(name, "stale", "the code it calls changed")
     if missing := missing_results(project, name):
@@ -143,7 +143,7 @@ def make_record(
         ``parameters`` and ``profile``.
     """
     source = project.source(name)
-    code = code_reach(code_of(read_source(source)), packages_of(project))
+    code = notebook_reach(project, name)
     record = {
         "source": source_digest(source),
         "code": code.digest,
@@ -155,6 +155,11 @@ def make_record(
         if (files := files_digest(project, name)) is not None:
             record["files"] = files
     return record
+
+
+def notebook_reach(project: Project, name: str) -> Reach:
+    """All definitions that a notebook of a clone reaches; see `code_reach`."""
+    return code_reach(code_of(read_source(project.source(name))), packages_of(project))
 
 
 def code_reach(code: str, packages: Sequence[str] = ("rbmlib",)) -> Reach:
@@ -264,10 +269,13 @@ def experiments_read(project: Project, name: str, modules: Collection[str]) -> l
     name : str
         The notebook.
     modules : collection of str
-        The modules that its code reaches, from `code_reach`.
+        The modules that its code reaches, from `notebook_reach`.
     """
-    reached = {other for other in project.experiment_names() if f"{project.experiments}.{other}" in modules}
-    return sorted(reached | ({name} & set(project.experiment_names())))
+    return sorted(
+        other
+        for other in project.experiment_names()
+        if other == name or f"{project.experiments}.{other}" in modules
+    )
 
 
 def published_cells(project: Project, name: str) -> Sequence[Any]:

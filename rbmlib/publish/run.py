@@ -9,14 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from rbmlib.publish.errors import BadParameter, UnknownName
-from rbmlib.publish.freshness import (
-    PUBLISHED_PROFILE,
-    code_reach,
-    experiments_read,
-    make_record,
-    packages_of,
-)
-from rbmlib.publish.notebook import code_of, execute, parameters_of, read_source
+from rbmlib.publish.freshness import PUBLISHED_PROFILE, experiments_read, make_record, notebook_reach
+from rbmlib.publish.notebook import execute, parameters_of
 from rbmlib.publish.page import write_page
 from rbmlib.publish.parameters import LABEL, Parameter, Value, bind, without_label
 from rbmlib.publish.project import Project
@@ -105,8 +99,7 @@ def _profiles(
         return {key: profile.parameters for key, profile in experiment.PROFILES.items()}
     if LABEL not in parameters:
         return {}
-    code = code_reach(code_of(read_source(project.source(name))), packages_of(project))
-    others = experiments_read(project, name, code.modules)
+    others = experiments_read(project, name, notebook_reach(project, name).modules)
     modules = [module for module in map(project.experiment, others) if module is not None]
     return {key: {} for module in modules for key in module.PROFILES}
 

@@ -8,7 +8,7 @@ import textwrap
 import pytest
 
 from rbmlib.lab.errors import FingerprintError
-from rbmlib.lab.fingerprint import code_fingerprint, source_fingerprint
+from rbmlib.lab.fingerprint import code_fingerprint, source_reach
 from rbmlib.lab.syntax import canonical
 
 PACKAGE = {
@@ -148,7 +148,7 @@ class Source:
         path.write_text(text.replace(old, new))
 
     def fingerprint(self, name="compute", module="pack.study"):
-        return source_fingerprint(module, name, {"pack": self.folder}, excluded=("pack.figures",))
+        return source_reach(module, name, {"pack": self.folder}, excluded=("pack.figures",)).digest
 
 
 @pytest.fixture

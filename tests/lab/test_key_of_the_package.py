@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 import rbmlib
-from rbmlib.lab.fingerprint import source_fingerprint
+from rbmlib.lab.fingerprint import source_reach
 from rbmlib.lab.origin import environment, installed_versions
 from rbmlib.publish.audit import cells_by_profile
 from rbmlib.publish.project import Project
@@ -90,7 +90,7 @@ class Copy:
         self.originals: dict[Path, str] = {}
 
     def fingerprints(self, functions=OF_THE_CHAPTER) -> dict[str, str]:
-        return {name: source_fingerprint(*name.rsplit(".", 1), {"rbmlib": self.root}) for name in functions}
+        return {name: source_reach(*name.rsplit(".", 1), {"rbmlib": self.root}).digest for name in functions}
 
     def path(self, module: str) -> Path:
         base = self.root.joinpath(*module.split(".")[1:])
