@@ -108,11 +108,11 @@ _JUDGED = Tolerance(absolute=0.005)
 
 #: Name of a cell's function -> name of a variable or a distance -> what is allowed.
 TOLERANCES: dict[str, Tolerances] = {
-    "rbmlib.experiments.tfim_cells.ground_state": {
+    "ground_state": {
         "energy": Tolerance(relative=1e-10),
         "infidelity of the states": Distance(infidelity, 1e-9),
     },
-    "rbmlib.experiments.tfim_cells.prune_fitted": {
+    "prune_fitted": {
         # What L-BFGS does not touch: the data and the exact state that they were drawn from.
         "data_correlation": Tolerance(),
         "data_up_spins": Tolerance(),
@@ -126,28 +126,28 @@ TOLERANCES: dict[str, Tolerances] = {
         "log ratio of kl along pruning": Distance(log_ratio("kl", dense=False), 1.0),
         "log ratio of infidelity along pruning": Distance(log_ratio("infidelity", dense=False), 1.0),
     },
-    "rbmlib.experiments.mnist_batch_cells.train_machines": {
+    "train_machines": {
         # Another device draws other numbers: the same machines in distribution. Of 65 nats that six machines of 784 x 64
         # gained, the means of two such runs differed by up to 0.08.
         "n_weights": Tolerance(),
         "share of the gain in pseudo-likelihood": Distance(course_distance, 0.05),
     },
-    "rbmlib.experiments.mnist_judge_cells.train_judge": {
+    "train_judge": {
         "largest difference of accuracies on the probe": Distance(probe_distance, 0.03),
     },
-    "rbmlib.experiments.mnist_judge_cells.judge_samples": {
+    "judge_samples": {
         "quality": _JUDGED,
         "quality_other": _JUDGED,
         "confidence": Tolerance(absolute=1e-4),
         "second_moment_error": Tolerance(relative=1e-6, absolute=1e-15),
         "largest share of accepted images in another class": Distance(class_distance, 0.02),
     },
-    "rbmlib.experiments.mnist_judge_cells.judge_accuracy": {
+    "judge_accuracy": {
         **dict.fromkeys(("digits", "digits_of", "classes", "rejected", "families"), _JUDGED),
         "seen": Tolerance(),
     },
-    "rbmlib.experiments.mnist_judge_cells.compare_judges": {"quality": _JUDGED, "seen": Tolerance()},
-    "rbmlib.experiments.large_systems_cells.compare_large": {
+    "compare_judges": {"quality": _JUDGED, "seen": Tolerance()},
+    "compare_large": {
         # Samples and their weights have portable bits; sums of their exponentials are numpy's.
         name: Tolerance(relative=1e-6, absolute=1e-9)
         for name in (

@@ -88,8 +88,8 @@ class Cell:
 
     @property
     def name(self) -> str:
-        """Qualified name of the function: ``package.module.function``."""
-        return f"{self.compute.__module__}.{self.compute.__qualname__}"
+        """The function's own name, by which results know it wherever it stands; no two cells' functions share one."""
+        return self.compute.__qualname__
 
     @property
     def experiment(self) -> str:

@@ -6,6 +6,12 @@ through an attribute, counts whole. Statements that act when a module is importe
 module that the closure touches and for the packages that hold it. A change of layout, of a comment, a
 docstring or an annotation leaves the hash alone, and so does a change of any definition that is not reached.
 
+A definition is known by its text and by what the names in it lead to, at any depth, not by where it stands: code that
+moves to another module, or whose module is renamed, keeps its hash. The references make a graph, and its nodes are
+told apart as in the colour refinement of Weisfeiler & Leman (1968): every node's colour is hashed anew with those of
+what it refers to until no two more nodes differ. So two functions of equal text are two when what they call differs,
+however deep. What is imported from elsewhere, numpy's functions say, counts by its full name.
+
 What a static closure cannot see must not decide results: names built at run time (``globals()[name]``), and
 registries that definitions enter by decorators from another module.
 """
@@ -15,7 +21,8 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -48,6 +55,9 @@ class _Closure:
         self._queue: list[tuple[ModuleSource, int]] = []
         self._parent: dict[tuple[str, int], tuple[str, int] | None] = {}
         self._at: tuple[str, int] | None = None
+        self._label: str | None = None
+        # Of every node: under which name it refers to which other, or to what from outside.
+        self._edges: dict[tuple[str, int], set[tuple[str, tuple[str, int] | str]]] = {}
         self._whole: set[str] = set()
         self.reached: dict[str, set[int]] = {}
 
@@ -131,6 +141,9 @@ class _Closure:
 
     def imported(self, of: ModuleSource, target: Import, rest: tuple[str, ...]) -> None:
         """Follow what an import bound."""
+        if target.module.partition(".")[0] not in self._roots:
+            self._refer(".".join((target.module, *filter(None, [target.attribute]), *rest)))
+            return
         submodule = f"{target.module}.{target.attribute}"
         if target.attribute is not None and target.module == of.name and self.module(submodule) is not None:
             # A package that imports its own part, `from . import part`: the name stands for the submodule.
@@ -140,12 +153,16 @@ class _Closure:
 
     def whole(self, module: ModuleSource) -> None:
         """Reach everything that a module defines or imports."""
+        for index in range(len(module.statements)):
+            self.reach(module, index)
         if module.name in self._whole:
             return
         self._whole.add(module.name)
         self.touch(module)
-        for index in range(len(module.statements)):
-            self.reach(module, index)
+        with self._unlabelled():
+            self._follow_imports(module)
+
+    def _follow_imports(self, module: ModuleSource) -> None:
         for targets in module.imports.values():
             for target in targets:
                 self.imported(module, target, ())
@@ -157,12 +174,14 @@ class _Closure:
         if module.name in self.reached:
             return
         self.reached[module.name] = set()
-        for index in module.acting:
-            self.reach(module, index)
-        used = {chain[0] for statement in module.statements for chain in statement.chains}
-        for name, loaded in module.bare_imports:
-            if name not in used and not module.is_package:
-                self.attribute(loaded, ())  # imported for what its import does
+        # It is no reference of whatever happens to be the first to lead here.
+        with self._unlabelled():
+            for index in module.acting:
+                self.reach(module, index)
+            used = {chain[0] for statement in module.statements for chain in statement.chains}
+            for name, loaded in module.bare_imports:
+                if name not in used and not module.is_package:
+                    self.attribute(loaded, ())  # imported for what its import does
         parent = self.module(module.name.rpartition(".")[0]) if "." in module.name else None
         if parent is not None:
             self.touch(parent)
@@ -170,10 +189,21 @@ class _Closure:
     def reach(self, module: ModuleSource, index: int) -> None:
         """Take in one statement."""
         self.touch(module)
+        self._refer((module.name, index))
         if index not in self.reached[module.name]:
             self.reached[module.name].add(index)
             self._parent[module.name, index] = self._at
             self._queue.append((module, index))
+
+    @contextmanager
+    def _unlabelled(self) -> Iterator[None]:
+        label, self._label = self._label, None
+        yield
+        self._label = label
+
+    def _refer(self, to: tuple[str, int] | str) -> None:
+        if self._at is not None and self._label is not None:
+            self._edges.setdefault(self._at, set()).add((self._label, to))
 
     def run(self) -> None:
         """Follow references until nothing new is reached."""
@@ -182,28 +212,39 @@ class _Closure:
             self._at = (module.name, index)
             statement = module.statements[index]
             for chain in sorted(statement.chains):
+                self._label = statement.label(chain)
                 self.name(module, chain)
+            self._label = "import"
             for target, loaded in statement.imports:
                 self.imported(module, target if target.attribute not in (None, "*") else Import(loaded), ())
 
     def digest(self) -> str:
-        """Hash of all that was reached."""
-        total = hashlib.sha256()
-        for name in sorted(self.reached):
-            statements = self._present(name).statements
-            indices = sorted(self.reached[name])
-            once = {i for i in indices if statements[i].name and self._defined_once(name, i)}
-            # The order of definitions says nothing; that of other statements can.
-            ordered = sorted(once, key=lambda i: statements[i].name or "") + [
-                i for i in indices if i not in once
-            ]
-            for text in (name, *(statements[i].text for i in ordered)):
-                total.update(text.encode() + b"\0")
-        return total.hexdigest()
+        """Hash of all that was reached, wherever it stands."""
+        colours: dict[tuple[str, int], str] = {}
+        for name, indices in self.reached.items():
+            module, before = self._present(name), ""
+            for index in sorted(indices):
+                text = module.statements[index].text
+                # Statements that act or are bound over again keep their order within a module.
+                colours[name, index] = _hash(text if module.orderless(index) else before + text)
+                if not module.orderless(index):
+                    before = colours[name, index]
+        told_apart = 0
+        while told_apart < len(set(colours.values())):
+            told_apart = len(set(colours.values()))
+            colours = {
+                node: _hash(own, *sorted(f"{label} {self._colour(to, colours)}" for label, to in self._edges.get(node, ())))
+                for node, own in colours.items()
+            }
+        return _hash(*sorted(colours.values()))
 
-    def _defined_once(self, name: str, index: int) -> bool:
-        module = self._present(name)
-        return module.bindings[module.statements[index].name or ""] == [index]
+    @staticmethod
+    def _colour(to: tuple[str, int] | str, colours: Mapping[tuple[str, int], str]) -> str:
+        return to if isinstance(to, str) else colours[to]
+
+
+def _hash(*texts: str) -> str:
+    return hashlib.sha256("\0".join(texts).encode()).hexdigest()
 
 
 class Reach(NamedTuple):
@@ -251,7 +292,14 @@ def source_reach(
     return Reach(closure.digest(), frozenset(closure.reached))
 
 
-def _source_root(package: str) -> Path:
+def source_root(package: str) -> Path:
+    """Return the folder of a package's source, or the file of a package of one module, without importing it.
+
+    Raises
+    ------
+    FingerprintError
+        If there is none.
+    """
     try:
         spec = importlib.util.find_spec(package)
     except (ImportError, ValueError) as error:
@@ -285,6 +333,6 @@ def code_fingerprint(function: Callable[..., object]) -> str:
     identity = (function.__module__, function.__qualname__)
     if identity not in _known:
         packages = {PACKAGE, function.__module__.partition(".")[0]}
-        roots = {package: _source_root(package) for package in packages}
+        roots = {package: source_root(package) for package in packages}
         _known[identity] = source_reach(*identity, roots).digest
     return _known[identity]

@@ -8,16 +8,18 @@ are not stored as a whole, because their large part stays in the cache of whoeve
 from __future__ import annotations
 
 import importlib
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from dataclasses import dataclass
+from functools import cache
 
 import xarray as xr
 
 from rbmlib.lab import container
 from rbmlib.lab.cell import Cell
 from rbmlib.lab.errors import DamagedResult, FingerprintError, LabError, ResultNotFound
-from rbmlib.lab.fingerprint import code_fingerprint
+from rbmlib.lab.fingerprint import code_fingerprint, source_root
 from rbmlib.lab.store import Entry, Store, result_key
 from rbmlib.lab.worker import Outcome, compute_cell
 
@@ -80,18 +82,31 @@ def task_of(entry: Entry, dataset: xr.Dataset, package: str) -> Task:
     return Task(entry, cell, dataset)
 
 
+@cache
+def _definitions(package: str) -> Mapping[str, Sequence[str]]:
+    """Modules of a package by the names of the functions that their source defines, without importing any."""
+    root = source_root(package)
+    found: dict[str, list[str]] = {}
+    for path in sorted(root.rglob("*.py")):
+        module = ".".join((package, *path.relative_to(root).with_suffix("").parts)).removesuffix(".__init__")
+        for name in re.findall(r"^def (\w+)\(", path.read_text(encoding="utf-8"), re.MULTILINE):
+            found.setdefault(name, []).append(module)
+    return found
+
+
 def _function(name: str, package: str) -> Callable[..., xr.Dataset]:
-    """Return a function that a module of the package defines; nothing else is imported or called."""
-    module_name, _, attribute = name.rpartition(".")
-    if not module_name.startswith(package + ".") or not all(part.isidentifier() for part in name.split(".")):
-        raise OtherCode(f"{name}, which is not a function of {package}")
+    """Return the function of this name that a module of the package defines; nothing else is imported or called."""
+    modules = _definitions(package).get(name, ())
+    if len(modules) != 1:
+        where = f"{' and '.join(modules)} define" if modules else f"no module of {package} defines"
+        raise OtherCode(f"{name}, which {where}")
     try:
-        function = getattr(importlib.import_module(module_name), attribute)
+        function = getattr(importlib.import_module(modules[0]), name)
         code_fingerprint(function)
     except (ImportError, AttributeError, FingerprintError) as error:
-        raise OtherCode(f"{name}, which is no longer there") from error
-    if getattr(function, "__module__", None) != module_name or not callable(function):
-        raise OtherCode(f"{name}, which {module_name} does not define")
+        raise OtherCode(f"{name}, which {modules[0]} no longer gives") from error
+    if getattr(function, "__module__", None) != modules[0] or not callable(function):
+        raise OtherCode(f"{name}, which {modules[0]} does not define")
     return function
 
 

@@ -74,7 +74,7 @@ def result_key(name: str, parameters: Mapping[str, Any], code: str, needs: Mappi
     Parameters
     ----------
     name : str
-        Qualified name of the function.
+        The function's own name.
     parameters : mapping
         Its parameters.
     code : str

@@ -1,6 +1,8 @@
 """What a module's source defines, what each definition refers to, and a text form that only meaning changes.
 
-The text form is written here and not by :func:`ast.dump`, whose output differs between versions of Python.
+The text form is written here and not by :func:`ast.dump`, whose output differs between versions of Python. It does not
+hold the names of modules: where an imported name heads a dotted one, as in ``gibbs.sample``, the text has the number
+of that name in the statement (``#0.sample``), and what it leads to is told by the reference.
 """
 
 from __future__ import annotations
@@ -130,13 +132,16 @@ class _References(ast.NodeVisitor):
 
     def __init__(self, package: str) -> None:
         self.chains: set[tuple[str, ...]] = set()
+        self.heads: list[ast.Name] = []
         self.imports: list[tuple[Import, str]] = []
         self._package = package
         self._scopes: list[set[str]] = []
 
-    def _look_up(self, *chain: str) -> None:
-        if not any(chain[0] in scope for scope in self._scopes):
+    def _look_up(self, *chain: str) -> bool:
+        outside = not any(chain[0] in scope for scope in self._scopes)
+        if outside:
             self.chains.add(chain)
+        return outside
 
     def visit_Name(self, node: ast.Name) -> None:
         if isinstance(node.ctx, ast.Load):
@@ -152,12 +157,15 @@ class _References(ast.NodeVisitor):
             chain.append(inner.attr)
             inner = inner.value
         if isinstance(inner, ast.Name):
-            self._look_up(inner.id, *reversed(chain))
+            if self._look_up(inner.id, *reversed(chain)):
+                self.heads.append(inner)
         else:
             self.visit(inner)
 
     def _import(self, node: ast.Import | ast.ImportFrom) -> None:
         self.imports.extend((target, loaded) for _, target, loaded in _imports(node, self._package))
+        if isinstance(node, ast.ImportFrom) and self.imports[-1][1].split(".")[0] == self._package.split(".")[0]:
+            node.module, node.level = None, 0  # the reference says where it leads
 
     visit_Import = visit_ImportFrom = _import
 
@@ -208,12 +216,22 @@ class Statement:
         Dotted names it looks up in the module.
     imports : tuple
         Imports inside it: what is imported, and the module that is loaded.
+    calls : bool
+        Whether running it may call something, so that its place among others that do can matter.
+    numbers : dict of str to str
+        What stands in the text for an imported name that heads a dotted one.
     """
 
     name: str | None
     text: str
     chains: frozenset[tuple[str, ...]]
     imports: tuple[tuple[Import, str], ...]
+    calls: bool
+    numbers: dict[str, str] = field(default_factory=dict)
+
+    def label(self, chain: tuple[str, ...]) -> str:
+        """A dotted name as the text has it."""
+        return ".".join((self.numbers.get(chain[0], chain[0]) if chain[1:] else chain[0], *chain[1:]))
 
 
 @dataclass
@@ -229,6 +247,7 @@ class ModuleSource:
     acting: list[int] = field(default_factory=list)
     attached: dict[str, list[int]] = field(default_factory=dict)
     bare_imports: list[tuple[str, str]] = field(default_factory=list)
+    _unwritten: list[tuple[ast.stmt, list[ast.Name]]] = field(default_factory=list)
 
     @property
     def package(self) -> str:
@@ -262,11 +281,13 @@ class ModuleSource:
         self.statements.append(
             Statement(
                 name=definition.name if definition else None,
-                text=canonical(node),
+                text="",
                 chains=frozenset(references.chains),
                 imports=tuple(references.imports),
+                calls=definition is None and any(isinstance(inner, ast.Call) for inner in ast.walk(node)),
             )
         )
+        self._unwritten.append((node, references.heads))
         for name in _bound_names([node]):
             self.bindings.setdefault(name, []).append(index)
         if definition:
@@ -276,6 +297,21 @@ class ModuleSource:
             for inner in ast.walk(node):
                 if isinstance(inner, (ast.Import, ast.ImportFrom)):
                     self._add_import(inner)
+
+    def write(self) -> None:
+        """Give every statement its text, when all imports of the module are known."""
+        for statement, (node, heads) in zip(self.statements, self._unwritten, strict=True):
+            for head in heads:
+                if head.id in self.imports and head.id not in self.bindings:
+                    head.id = statement.numbers.setdefault(head.id, f"#{len(statement.numbers)}")
+            statement.text = canonical(node)
+        self._unwritten.clear()
+
+    def orderless(self, index: int) -> bool:
+        """Whether it says nothing where in the module a statement stands: it defines, once and for all."""
+        statement = self.statements[index]
+        names = [statement.name] if statement.name else [n for n, at in self.bindings.items() if index in at]
+        return not statement.calls and index not in self.acting and all(self.bindings[n] == [index] for n in names)
 
     def _attach(self, node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef, index: int) -> None:
         """Tie a definition to another that its decorator acts on (``@f.register``, ``@overload(f)``)."""
@@ -340,4 +376,5 @@ def parse_module(name: str, source: str, is_package: bool) -> ModuleSource:
     module = ModuleSource(name, is_package)
     for node in _Normalise().visit(ast.parse(source)).body:
         module.add(node)
+    module.write()
     return module
