@@ -171,6 +171,43 @@ def train_persistent(
     return run.state() if run.update > state.update else state
 
 
+def train_biases(
+    rbm: RBM,
+    data: ArrayLike,
+    *,
+    n_updates: int,
+    learning_rate: LinearDecay | LearningRate | float,
+    seed: int,
+    k: int = 2,
+    n_chains: int = 128,
+    batch_size: int = 128,
+) -> RBM:
+    """Train the biases of a machine alone by persistent contrastive divergence; portable bits.
+
+    Arguments, random numbers and errors are those of :func:`train_persistent`; no weight changes.
+
+    Returns
+    -------
+    RBM
+        The machine with other biases.
+    """
+    samples, _, schedule = _checked_run(
+        data, rbm.n_visible, learning_rate, 1.0, None,
+        n_updates=n_updates, k=k, n_chains=n_chains, batch_size=batch_size,
+    )  # fmt: skip
+    seed = check_seed("seed", seed)
+    run = _Run(PersistentState(rbm), samples, n_chains, batch_size, k, seed)
+    # A weight outside the mask has no gradient, and keeps its value.
+    run.parameters = run.parameters._replace(mask=np.zeros_like(run.parameters.mask))
+    batches = _mini_batches(len(samples), batch_size, 0, seed)
+    for first in range(0, n_updates, _UPDATES_A_CALL):
+        updates = range(first, min(first + _UPDATES_A_CALL, n_updates))
+        rates = np.array([schedule.at(update, n_updates) for update in updates], np.float32)
+        rows = np.array([next(batches) for _ in updates])
+        run.advance(rows, rates, np.zeros(len(updates), np.float32), None, 1)
+    return run.state().rbm
+
+
 def _checked_run(
     data: ArrayLike,
     n_visible: int,

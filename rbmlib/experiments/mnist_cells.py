@@ -421,3 +421,7 @@ def _chosen(n: int, size: int, seed: int) -> NDArray[np.int64]:
     if size > n:
         raise ValueError(f"n_samples must be at most the {n} training images, not {size}")
     return permutation(n, seed)[:size]
+
+
+# What other cells take up from here.
+TrainingRun, weights_left, chosen_rows = _Run, _left, _chosen

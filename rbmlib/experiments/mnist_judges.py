@@ -95,8 +95,13 @@ def judged_cell(p: Mapping[str, Any], dilution: float, replica: int, criterion: 
     criterion : str
         Which weights went first, as for :func:`rbmlib.experiments.mnist_standard.sample_cell`.
     """
+    return judged(p, mnist_standard.sample_cell(p, dilution, replica, criterion), replica)
+
+
+def judged(p: Mapping[str, Any], samples: Cell, replica: int) -> Cell:
+    """The cell in which samples of a replica's machine, or of what became of it, are judged as in :func:`judged_cell`."""
     needs = {
-        "samples": mnist_standard.sample_cell(p, dilution, replica, criterion),
+        "samples": samples,
         "judge": judge_cell(p, compute.OVER_PRUNED, fold_of(p, replica)),
         "other": judge_cell(p, SYNTHETIC, 0),
     }

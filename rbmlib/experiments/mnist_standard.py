@@ -18,7 +18,7 @@ from rbmlib.lab.cell import Cell
 from rbmlib.mnist.data import MNIST, MNIST_CHECKSUM
 from rbmlib.pruning import CRITERIA
 
-from . import mnist_cells
+from . import mnist_cells, retraining_cells
 from .mnist_judge_cells import RECIPES
 
 BACKENDS = ("numba", "torch")
@@ -255,6 +255,18 @@ def sample_cell(p: Mapping[str, Any], dilution: float, replica: int, criterion: 
         },
         {"machine": machine_cell(p, dilution, replica)},
     )
+
+
+def compensated_cell(
+    p: Mapping[str, Any], dilution: float, replica: int, criterion: str = "magnitude"
+) -> Cell:
+    """The cell that prunes one machine as :func:`sample_cell` does and makes up for the removed weights with its biases.
+
+    Chains and images compared with are those of :func:`sample_cell`, so that the two differ by the biases alone.
+    """
+    sampled = sample_cell(p, dilution, replica, criterion)
+    values = {name: value for name, value in sampled.parameters.items() if name != "n_shown"}
+    return Cell(retraining_cells.sample_compensated, values, sampled.needs)
 
 
 def bound_steps(p: Mapping[str, Any]) -> int:
