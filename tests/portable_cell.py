@@ -15,6 +15,7 @@ import numba
 import numpy as np
 import xarray as xr
 
+from rbmlib.analysis.couplings import exact_couplings, gaussian_couplings
 from rbmlib.annealing import annealed_importance_sampling, reverse_annealed_importance_sampling
 from rbmlib.experiments.mnist_cells import real_floors, sample_pruned, train_machine
 from rbmlib.experiments.tfim_pruning import prune_trained
@@ -102,6 +103,12 @@ def arrays(ground_state, n_threads):
         samples = drawn_in_parts(rbm, 101, n_threads)
         yield f"sample {n_visible}x{n_hidden}", samples
         yield f"free energy {n_visible}x{n_hidden}", rbm.free_energy(samples)
+        models = {"Gaussian": gaussian_couplings(rbm)}
+        if n_visible <= 18:
+            models["exact"] = exact_couplings(rbm)
+        for name, model in models.items():
+            yield f"{name} fields {n_visible}x{n_hidden}", model.fields
+            yield f"{name} couplings {n_visible}x{n_hidden}", model.couplings
         for name, annealed in (
             ("forwards", annealed_importance_sampling(rbm, 33, 20, 5, base=np.linspace(-1, 1, n_visible))),
             ("backwards", reverse_annealed_importance_sampling(rbm, samples[:33], 20, 5)),
