@@ -17,9 +17,7 @@ PROFILES = {
     "book": Profile(
         mnist_standard.without_controls(mnist_standard.BOOK), "about six and a half hours on two cores"
     ),
-    "quick": Profile(
-        mnist_standard.without_controls(mnist_standard.QUICK), "about a minute on two cores"
-    ),
+    "quick": Profile(mnist_standard.without_controls(mnist_standard.QUICK), "about a minute on two cores"),
 }
 
 

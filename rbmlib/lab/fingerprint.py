@@ -233,7 +233,12 @@ class _Closure:
         while told_apart < len(set(colours.values())):
             told_apart = len(set(colours.values()))
             colours = {
-                node: _hash(own, *sorted(f"{label} {self._colour(to, colours)}" for label, to in self._edges.get(node, ())))
+                node: _hash(
+                    own,
+                    *sorted(
+                        f"{label} {self._colour(to, colours)}" for label, to in self._edges.get(node, ())
+                    ),
+                )
                 for node, own in colours.items()
             }
         return _hash(*sorted(colours.values()))

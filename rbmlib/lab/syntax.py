@@ -164,7 +164,10 @@ class _References(ast.NodeVisitor):
 
     def _import(self, node: ast.Import | ast.ImportFrom) -> None:
         self.imports.extend((target, loaded) for _, target, loaded in _imports(node, self._package))
-        if isinstance(node, ast.ImportFrom) and self.imports[-1][1].split(".")[0] == self._package.split(".")[0]:
+        if (
+            isinstance(node, ast.ImportFrom)
+            and self.imports[-1][1].split(".")[0] == self._package.split(".")[0]
+        ):
             node.module, node.level = None, 0  # the reference says where it leads
 
     visit_Import = visit_ImportFrom = _import
@@ -311,7 +314,11 @@ class ModuleSource:
         """Whether it says nothing where in the module a statement stands: it defines, once and for all."""
         statement = self.statements[index]
         names = [statement.name] if statement.name else [n for n, at in self.bindings.items() if index in at]
-        return not statement.calls and index not in self.acting and all(self.bindings[n] == [index] for n in names)
+        return (
+            not statement.calls
+            and index not in self.acting
+            and all(self.bindings[n] == [index] for n in names)
+        )
 
     def _attach(self, node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef, index: int) -> None:
         """Tie a definition to another that its decorator acts on (``@f.register``, ``@overload(f)``)."""
