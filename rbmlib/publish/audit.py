@@ -213,7 +213,7 @@ def explain(project: Project, name: str) -> Explanation:
     fresh: set[Cell] = set()
     at_fault: set[Cell] = set()
     for (experiment, profile), cells in wanted.items():
-        for cell in (part for cell in cells for part in cell.with_needs() if experiment == name):
+        for cell in (part for own in cells for part in own.with_needs() if experiment == name):
             standing = found[cell]
             if standing.state == "fresh":
                 fresh.add(cell)

@@ -247,7 +247,7 @@ class Names:
                     names = {
                         each.id
                         for each in ast.walk(node)
-                        if isinstance(getattr(each, "ctx", None), ast.Store)
+                        if isinstance(each, ast.Name) and isinstance(each.ctx, ast.Store)
                     }
                 for name in names:
                     self.definitions.setdefault((module, name), []).append(node)
@@ -346,7 +346,7 @@ def renamed(root: Path, target: Path, new_names: dict[str, str]) -> None:
         file.write_text(ast.unparse(tree))
 
 
-@pytest.mark.parametrize("order", ["reversed", 1, 2])
+@pytest.mark.parametrize("order", ["reversed", 1])
 def test_every_module_of_the_package_may_be_renamed_whatever_that_does_to_their_order(
     whole_copy, original, tmp_path, order
 ):
