@@ -316,20 +316,36 @@ def verify(
 
 
 @cli.command()
+@click.argument("name", required=False)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
-@click.option("--strict", is_flag=True, help="End with exit code 1 if anything is stale, missing or damaged.")
+@click.option(
+    "--strict", is_flag=True, help="End with exit code 1 if anything published is stale, missing or damaged."
+)
 @click.option("--prune", is_flag=True, help="Delete superseded published results that have been replaced.")
 @click.pass_context
-def status(ctx: click.Context, as_json: bool, strict: bool, prune: bool) -> None:
-    """Show which notebooks and results are fresh, stale (and why) or missing.
+def status(ctx: click.Context, name: str | None, as_json: bool, strict: bool, prune: bool) -> None:
+    """Show which notebooks and results are fresh, stale (and why) or missing; of NAME alone, in more detail.
 
-    A published result is superseded if no notebook asks for it any more, since its code or its parameters
-    changed. One whose place nothing has taken yet is never deleted: `rbmlib restamp` may still carry it over.
-    """
+    Only the profile of the executed chapters is held complete: another one may lack results. A published result
+    is superseded if no notebook asks for it any more, since its code or its parameters changed. Only one whose
+    place a fresh result has taken is ever deleted: `rbmlib restamp` may still carry over the others.
+
+    \b
+    Examples:
+      rbmlib status                                  all notebooks and results
+      rbmlib status tfim_pruning                     why something of this one is not fresh
+    """  # noqa: D301
     from rbmlib.publish import audit
     from rbmlib.publish.freshness import status as notebooks_status
 
     project = _project(ctx)
+    if name is not None:
+        if prune:
+            raise click.UsageError("--prune looks at all results: leave out NAME")
+        one = audit.explain(project, name)
+        lines = "\n".join(audit.explanation_as_text(one))
+        click.echo(json.dumps(audit.explanation_as_json(one), indent=2) if as_json else lines)
+        ctx.exit(int(strict and one.behind))
     notebooks, found = notebooks_status(project), audit.audit(project)
     as_text = "\n".join(audit.as_text(notebooks, found))
     click.echo(json.dumps(audit.as_json(notebooks, found), indent=2) if as_json else as_text)

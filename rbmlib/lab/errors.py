@@ -15,6 +15,10 @@ class FingerprintError(LabError):
     """The code of a function cannot be followed, or reaches what no result may depend on."""
 
 
+class NameShared(LabError, ValueError):
+    """Cells' functions of two modules have one name, so that results would be taken for each other's."""
+
+
 class CodeChanged(LabError):
     """The source in a worker is not the source that the sweep took its keys from."""
 

@@ -25,6 +25,7 @@ from rbmlib.lab.errors import (
     ConflictingResult,
     DamagedResult,
     LabError,
+    NameShared,
     ResultNotFound,
 )
 from rbmlib.lab.files import write_whole
@@ -75,6 +76,24 @@ class _InProcess(Executor):
         return future
 
 
+def _refuse_shared_names(cells: Iterable[Cell]) -> None:
+    """Results are known by the function's own name, and equal cells are computed once: a name must have one home."""
+    homes: dict[str, str] = {}
+    waiting, seen = list(cells), set()
+    while waiting:
+        cell = waiting.pop()
+        if id(cell) not in seen:
+            seen.add(id(cell))
+            waiting.extend(cell.needs.values())
+            module = cell.compute.__module__
+            other = homes.setdefault(cell.name, module)
+            if other != module:
+                raise NameShared(
+                    f"the functions {' and '.join(sorted((f'{module}.{cell.name}', f'{other}.{cell.name}')))} share "
+                    f"the name {cell.name}, by which results are known; rename one of them"
+                )
+
+
 class Scheduler:
     """Brings a set of cells into the store.
 
@@ -103,6 +122,8 @@ class Scheduler:
         self._running: dict[Future, Node] = {}
         self._inputs: dict[str, xr.Dataset] = {}
         self._end: LabError | None = None
+        cells = list(cells)
+        _refuse_shared_names(cells)
         for cell in cells:
             self._add(cell)
         self._fresh = True

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 #: The profile whose results the published pages show.
 PUBLISHED_PROFILE = "book"
+#: Why a notebook is stale whose text is another one.
+SOURCE_CHANGED = "its source changed"
 #: Data files in the package, such as the catalogue of claims; which code reads which cannot be seen from outside.
 DATA_SUFFIXES = {".css", ".html", ".js", ".json", ".mplstyle", ".toml"}
 #: Parts of the package that move and keep results, and so leave no trace in what a page says.
@@ -105,7 +107,7 @@ def notebook_status(project: Project, name: str) -> NotebookStatus:
     except (ValueError, KeyError, TypeError):
         return NotebookStatus(name, "stale", "the executed notebook carries no record of what made it")
     if record.get("source") != source_digest(source):
-        return NotebookStatus(name, "stale", "its source changed")
+        return NotebookStatus(name, "stale", SOURCE_CHANGED)
     code = notebook_reach(project, name)
     if record.get("code") != code.digest:
         return NotebookStatus(name, "stale", "the code it calls changed")
