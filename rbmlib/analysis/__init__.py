@@ -1,0 +1,1 @@
+"""What trained machines tell: couplings, spectra, collapse, separation."""
