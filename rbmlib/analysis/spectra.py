@@ -49,12 +49,15 @@ def entry_variance(weights: ArrayLike) -> float:
     return float(_matrix(weights).var())
 
 
-def fit_bulk(eigenvalues: ArrayLike, n_visible: int) -> MarchenkoPastur:
-    """The Marchenko-Pastur law of the bulk of a spectrum, whatever sticks out at the top.
+def fit_bulk(eigenvalues: ArrayLike, n_visible: int, n_modes: int = 0) -> MarchenkoPastur:
+    """The Marchenko-Pastur law of the bulk of a spectrum, by its median.
 
-    The median of the bulk is matched to the median of the law. At first all eigenvalues are the bulk; those that
-    come to lie above the upper edge are set aside and the rest is matched again, until no more are set aside. Every
-    round lowers the edge or leaves it, so that there is an end.
+    The largest `n_modes` eigenvalues are set aside as modes; the median of the others is matched to the median of the law
+    of a matrix with as many rows and columns fewer, for modes take these dimensions away from the bulk. However far
+    modes stick out, the result stays the same; modes that are not set aside raise the variance (62 of 400, by 15 %).
+
+    A rule that sets aside what lies above the edge, until no more does, has no end on trained machines: their spectra
+    fall off so evenly that hardly any bulk remains.
 
     Parameters
     ----------
@@ -62,31 +65,57 @@ def fit_bulk(eigenvalues: ArrayLike, n_visible: int) -> MarchenkoPastur:
         Of W^T W, in any order; of a wide W only the n_visible largest are looked at.
     n_visible : int
         Number of visible units.
+    n_modes : int
+        Number of eigenvalues that are no bulk.
 
     Returns
     -------
     MarchenkoPastur
+        For the whole matrix.
 
     Raises
     ------
     ValueError
-        If the median is zero, or more than half of the eigenvalues end above the edge: then there is no bulk.
+        If n_modes is not smaller than both sides, or the median is zero.
     """
     spectrum = _descending("eigenvalues", eigenvalues)
-    unit = MarchenkoPastur(1.0, n_visible, len(spectrum))
-    looked_at = spectrum[: min(n_visible, len(spectrum))]
-    median = float(unit.quantile(unit.zeros + (1 - unit.zeros) / 2))
-    above, aside = 0, -1
-    while above > aside:
-        aside = above
-        if 2 * aside > len(looked_at):
-            raise ValueError(f"eigenvalues must have a bulk, not {aside} of {len(looked_at)} above its edge")
-        middle = float(np.median(looked_at[aside:]))
-        if middle <= 0:
-            raise ValueError(f"eigenvalues must have a positive median, not {middle:g}")
-        law = MarchenkoPastur(middle / median, n_visible, len(spectrum))
-        above = count_above(spectrum, law)
-    return law
+    n_hidden = len(spectrum)
+    n_bulk = min(n_visible, n_hidden) - n_modes
+    if not (n_modes >= 0 and n_bulk > 0):
+        raise ValueError(f"n_modes must lie between 0 and {min(n_visible, n_hidden) - 1}, not {n_modes!r}")
+    median = float(np.median(spectrum[n_modes : n_modes + n_bulk]))
+    if median <= 0:
+        raise ValueError(f"eigenvalues must have a positive median, not {median:g}")
+    unit = MarchenkoPastur(1.0, n_visible - n_modes, n_hidden - n_modes)
+    return MarchenkoPastur(median / float(unit.quantile((1 + unit.zeros) / 2)), n_visible, n_hidden)
+
+
+def bulk_distance(eigenvalues: ArrayLike, law: MarchenkoPastur) -> float:
+    """Largest difference of two distributions: of the eigenvalues not above the upper edge, and of the law.
+
+    Parameters
+    ----------
+    eigenvalues : array, (n_hidden,)
+    law : MarchenkoPastur
+
+    Returns
+    -------
+    float
+        Kolmogorov's distance, 0 to 1: of a random matrix of the order of 1 / n_hidden.
+
+    Raises
+    ------
+    ValueError
+        If no eigenvalue lies below the edge.
+    """
+    bulk = _descending("eigenvalues", eigenvalues)[::-1]
+    bulk = bulk[bulk <= law.edges[1]]
+    if len(bulk) == 0:
+        raise ValueError(f"eigenvalues must have a bulk, not all lie above {law.edges[1]:g}")
+    wanted, zeros = law.distribution(bulk), bulk <= 0
+    before = np.where(zeros, 0.0, np.arange(len(bulk)) / len(bulk))
+    after = np.where(zeros, zeros.mean(), np.arange(1, len(bulk) + 1) / len(bulk))
+    return float(max(np.abs(after - wanted).max(), np.abs(np.where(zeros, 0.0, wanted) - before).max()))
 
 
 def count_above(eigenvalues: ArrayLike, law: MarchenkoPastur) -> int:

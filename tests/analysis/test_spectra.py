@@ -6,6 +6,7 @@ from scipy.integrate import quad
 
 from rbmlib.analysis.marchenko_pastur import MarchenkoPastur
 from rbmlib.analysis.spectra import (
+    bulk_distance,
     count_above,
     crossing_index,
     crossing_indices,
@@ -122,20 +123,42 @@ def test_the_bulk_of_pure_noise_has_the_variance_of_its_entries(n_visible, n_hid
 
 
 @pytest.mark.parametrize("n_spikes", [0, 1, 5, 20, 40])
-def test_planted_modes_are_counted_and_hardly_move_the_variance_of_the_bulk(n_spikes):
+def test_planted_modes_are_counted_and_do_not_move_the_variance_of_the_bulk(n_spikes):
     weights = spiked(n_spikes)
     spectrum = eigenvalues(weights)
-    law = fit_bulk(spectrum, 200)
+    law = fit_bulk(spectrum, 200, n_spikes)
+    assert law.variance == pytest.approx(1, abs=0.03)
     assert abs(count_above(spectrum, law) - n_spikes) <= 2
-    # Modes take dimensions away from the bulk: 160 x 60 are left of 200 x 100 in the last case.
-    assert law.variance == pytest.approx(1, abs=0.03 + 0.005 * n_spikes)
-    assert (n_spikes == 0) == (entry_variance(weights) < 1.1)
+
+
+def test_sixty_two_modes_of_four_hundred_raise_the_variance_by_15_per_cent_if_not_set_aside():
+    spectrum = eigenvalues(spiked(62, 784, 400))
+    assert fit_bulk(spectrum, 784).variance == pytest.approx(1.15, abs=0.03)
+    assert fit_bulk(spectrum, 784, 62).variance == pytest.approx(1.0, abs=0.02)
 
 
 def test_a_bulk_does_not_depend_on_how_far_its_modes_stick_out():
     spectrum = eigenvalues(spiked(10))
     higher = np.concatenate([spectrum[:10] * 1e6, spectrum[10:]])
     assert fit_bulk(higher, 200) == fit_bulk(spectrum, 200)
+
+
+@pytest.mark.parametrize(("n_visible", "n_hidden"), [(784, 400), (400, 784)])
+def test_a_random_bulk_is_close_to_the_law_and_an_even_fall_is_not(n_visible, n_hidden):
+    spectrum = eigenvalues(gaussian(n_visible, n_hidden))
+    assert bulk_distance(spectrum, fit_bulk(spectrum, n_visible)) < 0.01
+    even = np.zeros(n_hidden)
+    even[:400] = np.geomspace(100, 0.01, 400)
+    assert bulk_distance(even, fit_bulk(even, n_visible)) > 0.1
+
+
+def test_the_distance_of_a_bulk_is_that_of_a_fine_search():
+    law = MarchenkoPastur(1.0, 60, 40)
+    bulk = np.sort(np.random.default_rng(3).uniform(5, 90, 12))
+    grid = np.linspace(0, law.edges[1], 200001)
+    empirical = (bulk[:, None] <= grid).mean(axis=0)
+    slow = np.abs(empirical - law.distribution(grid)).max()
+    assert bulk_distance(np.append(bulk, [1e4, 1e5]), law) == pytest.approx(slow, abs=1e-4)
 
 
 def test_shuffled_weights_keep_their_entries_and_lose_their_modes():
@@ -227,7 +250,11 @@ def test_crossings_of_all_pairs_are_those_of_each():
         (lambda: eigenvalues([[1.0, np.nan]]), "weights must be finite numbers of shape"),
         (lambda: entry_variance(np.ones(3)), r"weights must be finite .*, not of shape \(3,\)"),
         (lambda: fit_bulk(np.zeros(5), 9), "eigenvalues must have a positive median, not 0"),
-        (lambda: fit_bulk(np.geomspace(1, 1e-9, 50), 50), "eigenvalues must have a bulk, not .* of 50 above"),
+        (lambda: fit_bulk(np.ones(5), 4, 4), "n_modes must lie between 0 and 3, not 4"),
+        (
+            lambda: bulk_distance(np.ones(3), MarchenkoPastur(1e-9, 3, 3)),
+            "eigenvalues must have a bulk, not all lie",
+        ),
         (lambda: shuffled_spectra(np.eye(3), 0, 0), "n_shuffles must be at least 1, not 0"),
         (lambda: shuffled_spectra(np.eye(3), 1, -1), "seed must be an integer in"),
         (lambda: crossing_index([2, 1], [3, 2, 1]), "second must have the length 2 of first, not 3"),
