@@ -326,7 +326,7 @@ def verify(
 def status(ctx: click.Context, name: str | None, as_json: bool, strict: bool, prune: bool) -> None:
     """Show which notebooks and results are fresh, stale (and why) or missing; of NAME alone, in more detail.
 
-    Only the profile of the executed chapters is held complete: another one may lack results. A published result
+    Only the profile that an executed chapter shows is held complete: others may lack results. A published result
     is superseded if no notebook asks for it any more, since its code or its parameters changed. Only one whose
     place a fresh result has taken is ever deleted: `rbmlib restamp` may still carry over the others.
 

@@ -31,13 +31,16 @@ _WIDTH = 200
 class ResultsStatus:
     """How the published results of one experiment stand.
 
-    Only the profile that the executed chapters show is held complete. Of another, which nobody published, some cells are
-    there because that profile shares them: what it lacks is no fault, but a stale or damaged result always is.
+    Only the profile that an executed chapter shows is held complete. Of another, some cells may be there because the
+    published one shares them, and of a study that is no chapter yet, those that were computed so far: what is missing is
+    no fault then, but a stale or damaged result always is.
 
     Attributes
     ----------
     name, profile : str
         The experiment, and the profile whose cells were looked at.
+    complete : bool
+        Whether it is held complete.
     total : int
         Its cells, inputs included.
     fresh : int
@@ -50,13 +53,14 @@ class ResultsStatus:
 
     name: str
     profile: str
+    complete: bool
     total: int
     fresh: int
     reasons: dict[str, int]
     versions: tuple[str, ...]
 
     def __str__(self) -> str:
-        count = f"{self.fresh} of {self.total} {'fresh' if self.profile == PUBLISHED_PROFILE else 'published, too'}"
+        count = f"{self.fresh} of {self.total} {'fresh' if self.complete else 'published'}"
         return "; ".join([count, *(f"{number} {why}" for why, number in self.reasons.items())])
 
 
@@ -87,6 +91,8 @@ class Explanation:
     ----------
     name : str
         The notebook or the experiment.
+    complete : bool
+        Whether it is a chapter, so that its published profile is held complete.
     notebook : NotebookStatus or None
         How the executed notebook stands; None for an experiment without one.
     fresh : int
@@ -97,14 +103,17 @@ class Explanation:
     """
 
     name: str
+    complete: bool
     notebook: NotebookStatus | None
     fresh: int
     faults: tuple[dict[str, Any], ...]
 
     @property
     def behind(self) -> bool:
-        """Whether anything is stale, missing or damaged."""
-        return bool(self.faults) or (self.notebook is not None and self.notebook.state != "fresh")
+        """Whether anything is stale or damaged, or missing of a chapter."""
+        if any(self.complete or fault["state"] != "missing" for fault in self.faults):
+            return True
+        return self.complete and self.notebook is not None and self.notebook.state != "fresh"
 
 
 def cells_by_profile(project: Project) -> dict[tuple[str, str], Sequence[Cell]]:
@@ -139,12 +148,15 @@ def audit(project: Project) -> Audit:
     wanted = cells_by_profile(project)
     found = standings([cell for cells in wanted.values() for cell in cells], store)
     here = installed_versions()
+    chapters = project.in_book()
     results = []
     for (name, profile), cells in wanted.items():
+        complete = profile == PUBLISHED_PROFILE and name in chapters
         own = [found[part] for part in dict.fromkeys(part for cell in cells for part in cell.with_needs())]
-        # Inputs alone do not count: profiles share them.
-        if profile == PUBLISHED_PROFILE or any(found[cell].state != "missing" for cell in cells):
-            results.append(_results_status(name, profile, own, store, here))
+        # Fresh inputs alone do not count: profiles share them.
+        published = any(found[cell].state != "missing" for cell in cells)
+        if complete or published or any(standing.state in ("stale", "damaged") for standing in own):
+            results.append(_results_status(name, profile, complete, own, store, here))
     damaged = []
     for path in store.published_files():
         try:
@@ -155,29 +167,27 @@ def audit(project: Project) -> Audit:
 
 
 def _results_status(
-    name: str, profile: str, own: list[CellStanding], store: Any, here: dict[str, str]
+    name: str, profile: str, complete: bool, own: list[CellStanding], store: Any, here: dict[str, str]
 ) -> ResultsStatus:
     from rbmlib.lab.standing import version_differences
 
     reasons = Counter(
         standing.state if standing.state == "damaged" else f"{standing.state}: {standing.reason}"
         for standing in own
-        if _at_fault(standing, profile)
+        if _at_fault(standing, complete)
     )
     fresh = [standing.key for standing in own if standing.state == "fresh" and standing.key]
     versions = {
         line for key in fresh for line in version_differences(store.origin(key).get("versions", {}), here)
     }
     return ResultsStatus(
-        name, profile, len(own), len(fresh), dict(reasons.most_common()), tuple(sorted(versions))
+        name, profile, complete, len(own), len(fresh), dict(reasons.most_common()), tuple(sorted(versions))
     )
 
 
-def _at_fault(standing: CellStanding, profile: str) -> bool:
-    """Whether a result is not as it should be: what is missing counts in the published profile alone."""
-    return standing.state in ("stale", "damaged") or (
-        standing.state == "missing" and profile == PUBLISHED_PROFILE
-    )
+def _at_fault(standing: CellStanding, complete: bool) -> bool:
+    """Whether a result is not as it should be: what is missing counts where the profile is held complete."""
+    return standing.state in ("stale", "damaged") or (standing.state == "missing" and complete)
 
 
 def explain(project: Project, name: str) -> Explanation:
@@ -217,14 +227,14 @@ def explain(project: Project, name: str) -> Explanation:
             standing = found[cell]
             if standing.state == "fresh":
                 fresh.add(cell)
-            elif cell not in at_fault and _at_fault(standing, profile):
+            elif cell not in at_fault and _at_fault(standing, profile == PUBLISHED_PROFILE):
                 at_fault.add(cell)
                 # Every damaged file is damaged in its own way; one is enough to show how.
                 reason = "" if standing.state == "damaged" else standing.reason
                 fault = {"compute": cell.name, "state": standing.state, "reason": standing.reason, "count": 0}
                 fault = faults.setdefault((cell.name, standing.state, reason), fault | {"first": str(cell)})
                 fault["count"] += 1
-    return Explanation(name, notebook, len(fresh), tuple(faults.values()))
+    return Explanation(name, name in project.in_book(), notebook, len(fresh), tuple(faults.values()))
 
 
 def _changed_source(project: Project, name: str) -> str:

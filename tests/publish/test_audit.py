@@ -159,9 +159,27 @@ def test_a_profile_that_nobody_published_is_no_fault_and_shown_as_a_count(comple
     pretend_to_execute(complete.project)
     result = call(complete.project, "status", "--strict")
     assert result.exit_code == 0, result.output
-    assert "profile quick: 1 of 2 published, too" in result.output
+    assert "profile quick: 1 of 2 published" in result.output
     next(complete.project.results.rglob("*.npz")).unlink()
     assert call(complete.project, "status", "--strict").exit_code == 1
+
+
+def test_a_study_that_is_no_chapter_yet_is_not_held_complete_but_its_stale_results_are_faults(
+    complete,
+) -> None:
+    toc = complete.project.root / "_toc.yml"
+    toc.write_text(toc.read_text().replace("  - file: book/executed/counting\n", ""))
+    next(complete.project.results.rglob("*.npz")).unlink()
+    pretend_to_execute(complete.project)
+    result = call(complete.project, "status", "--strict")
+    assert (result.exit_code, "profile book: 1 of 2 published" in result.output) == (0, True), result.output
+    assert call(complete.project, "status", "counting", "--strict").exit_code == 0
+    assert "1 of count missing, never computed: count(" in call(complete.project, "status", "counting").output
+    complete.edit_code("counting.py", "n_items * field)})", "field * n_items)})")
+    reload(complete.package)
+    pretend_to_execute(complete.project)
+    assert call(complete.project, "status", "--strict").exit_code == 1
+    assert call(complete.project, "status", "counting", "--strict").exit_code == 1
 
 
 def test_a_stale_result_is_a_fault_in_every_profile(complete) -> None:
@@ -171,7 +189,7 @@ def test_a_stale_result_is_a_fault_in_every_profile(complete) -> None:
     publish(complete.project)
     pretend_to_execute(complete.project)
     result = call(complete.project, "status", "--strict")
-    assert "profile quick: 0 of 1 published, too; 1 stale: the code that computes it changed" in result.output
+    assert "profile quick: 0 of 1 published; 1 stale: the code that computes it changed" in result.output
     assert result.exit_code == 1
 
 
