@@ -43,12 +43,18 @@ def every_requirement() -> list[Requirement]:
 
 
 def tracked_texts() -> dict[str, str]:
-    """Every file of the project that holds text: what git lists, or would list once it is added."""
-    command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
-    listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.split("\0")
+    """Every file of the project that holds text, as it stands here: what git keeps, not what a reader left beside it."""
+    return texts_kept_in(ROOT)
+
+
+def texts_kept_in(folder: Path) -> dict[str, str]:
+    command = ["git", "ls-files", "-z", "--cached"]
+    listed = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True).stdout.split(
+        "\0"
+    )
     texts = {}
     for name in filter(None, listed):
-        path = ROOT / name
+        path = folder / name
         if path.is_file() and b"\0" not in (content := path.read_bytes()):
             texts[name] = content.decode()
     return texts

@@ -11,6 +11,8 @@ from rbmlib.lab.errors import DamagedResult, ResultNotFound
 from rbmlib.lab.fingerprint import code_fingerprint
 from rbmlib.lab.store import Entry, Store
 
+_NAMED = 3  # inputs that a reason names
+
 State = Literal["fresh", "stale", "missing", "damaged"]
 
 
@@ -133,13 +135,31 @@ def _not_fresh(
         changed = [name for name in cell.needs if entry.origin["needs"].get(name) != digests.get(name)]
         if changed:
             return CellStanding(
-                cell, key, "stale", f"its input {', '.join(changed)} changed or is not stored"
+                cell, key, "stale", f"its {_named(changed)} changed or {_is(changed)} not stored"
             )
     if damaged:
-        return CellStanding(cell, key, "missing", f"its input {damaged[0]} is damaged")
+        return CellStanding(cell, key, "missing", f"its input {shortened(str(damaged[0]))} is damaged")
     if key is not None and store.has(key, published=False):
         return CellStanding(cell, key, "missing", "computed but not published")
     return CellStanding(cell, key, "missing", "never computed")
+
+
+def _named(inputs: list[str]) -> str:
+    """Inputs by name, the first of them where they are many: a judge learns from the samples of hundreds of cells."""
+    if len(inputs) == 1:
+        return f"input {inputs[0]}"
+    more = f" and {len(inputs) - _NAMED} more" if len(inputs) > _NAMED else ""
+    return f"inputs {', '.join(inputs[:_NAMED])}{more}"
+
+
+def _is(inputs: list[str]) -> str:
+    return "is" if len(inputs) == 1 else "are"
+
+
+def shortened(text: str, longest: int = 200) -> str:
+    """A text of at most so many characters, its middle left out where it has more."""
+    half = (longest - 5) // 2
+    return text if len(text) <= longest else f"{text[:half]} ... {text[-half:]}"
 
 
 def superseded(found: Mapping[Cell, CellStanding], store: Store) -> list[Superseded]:

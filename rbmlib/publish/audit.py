@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from rbmlib.lab.verify import Check, VerifyReport
 
 
+_REASONS = 4  # reasons that a line of text gives
+
+
 @dataclass(frozen=True)
 class ResultsStatus:
     """How the published results of one experiment stand.
@@ -45,7 +48,10 @@ class ResultsStatus:
 
     def __str__(self) -> str:
         total = self.fresh + sum(self.reasons.values())
-        parts = [f"{self.fresh} of {total} fresh", *(f"{count} {why}" for why, count in self.reasons.items())]
+        shown = list(self.reasons.items())[:_REASONS]
+        parts = [f"{self.fresh} of {total} fresh", *(f"{count} {why}" for why, count in shown)]
+        if rest := sum(list(self.reasons.values())[_REASONS:]):
+            parts.append(f"{rest} for other reasons (rbmlib status --json has them all)")
         return "; ".join(parts)
 
 
