@@ -156,6 +156,14 @@ def test_no_file_names_a_path_of_the_machine_it_was_made_on() -> None:
             assert not re.search(re.escape(place) + r"\b(?![\w-])", text), f"{name} names {place}"
 
 
+def test_a_readers_own_file_is_no_file_of_the_project(tmp_path) -> None:
+    subprocess.run(["git", "init", "-q", tmp_path], check=True)
+    for name, text in {"kept": "of the project", "own.log": str(ROOT)}.items():
+        (tmp_path / name).write_text(text)
+    subprocess.run(["git", "add", "kept"], cwd=tmp_path, check=True)
+    assert texts_kept_in(tmp_path) == {"kept": "of the project"}
+
+
 def test_the_citation_agrees_with_the_package() -> None:
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
     assert citation["version"] == PROJECT["version"] == importlib.metadata.version("rbmlib")

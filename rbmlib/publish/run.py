@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -148,10 +149,10 @@ def run(
     for published in (project.root / "book", project.notebooks):
         if folder.is_relative_to(published.resolve()):
             raise BadParameter(f"the output folder must lie outside {published}, got {out}")
-    if folder.exists() and not folder.is_dir():
+    if os.path.exists(folder) and not os.path.isdir(folder):  # a path too long is no error to these
         raise BadParameter(f"the output folder must be a folder, and {out} is a file")
     for taken in (folder / f"{request.name}.ipynb", folder / f"{request.name}.html"):
-        if taken.is_dir():
+        if os.path.isdir(taken):
             raise BadParameter(f"the output folder must have room for {taken.name}, and {taken} is a folder")
     require_writable(folder, "the output folder")
     fill(project, request.cells, workers=workers, scheduler=scheduler, progress=progress)

@@ -1,7 +1,7 @@
 """Where published results stand: inputs tell cells apart that share a function and its parameters."""
 
 from rbmlib.lab.cell import Cell
-from rbmlib.lab.standing import standings
+from rbmlib.lab.standing import _named, shortened, standings
 from rbmlib.lab.sweep import fill
 
 
@@ -29,3 +29,11 @@ def test_a_result_that_no_wanted_cell_has_is_an_older_form(store, cells):
     first, second = scaled(cells, 1.0), scaled(cells, 2.0)
     publish(store, first)
     assert told(store, second) == ["stale: its input ground changed or is not stored"]
+
+
+def test_a_reason_names_few_of_many_inputs():
+    assert _named(["a"]) == "input a"
+    assert _named(["a", "b"]) == "inputs a, b"
+    assert _named([f"m{i}" for i in range(700)]) == "inputs m0, m1, m2 and 697 more"
+    assert shortened("x" * 10_800) == "x" * 97 + " ... " + "x" * 97
+    assert shortened("short") == "short"
