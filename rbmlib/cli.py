@@ -51,6 +51,18 @@ class _OneSentence(click.Group):
             raise _failure(str(error), 2 if type(error).__name__ in WRONG_REQUEST else 1) from None
 
 
+class _Place(click.Path):
+    """A path of the command line, with ``~`` expanded where the shell has not done it, absolute from here on."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        from rbmlib.cache import absolute
+
+        try:
+            return super().convert(absolute(value), param, ctx)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
 def _foreseen(error: Exception) -> bool:
     """Whether an error's message is written for the person at the terminal."""
     from rbmlib.publish.errors import PublishError
@@ -113,6 +125,12 @@ def cli() -> None:
       rbmlib status                                  what is fresh, what is stale and why
       rbmlib verify                                  some published results, computed again
     """  # noqa: D301
+    from rbmlib.cache import settle_paths
+
+    try:
+        settle_paths()
+    except ValueError as error:
+        raise _failure(str(error), 2) from None
 
 
 @cli.command("list")
@@ -149,13 +167,13 @@ def list_notebooks(ctx: click.Context, as_json: bool) -> None:
     "-f",
     "--file",
     "file",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    type=_Place(exists=True, dir_okay=False, path_type=Path),
     help="Set parameters from a YAML file; -p wins over it.",
 )
 @click.option("--profile", help="Start from this profile instead of the published one.")
 @click.option(
     "--out",
-    type=click.Path(file_okay=False, path_type=Path),
+    type=_Place(file_okay=False, path_type=Path),
     help="Folder for the results (default: rbmlib-output/NAME).",
 )
 @_where

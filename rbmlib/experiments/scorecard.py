@@ -15,7 +15,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import NamedTuple
 
-from rbmlib.figures.inline_svg import InlineHTML
+from rbmlib.figures.inline_html import InlineHTML
 from rbmlib.lab.cell import Cell
 from rbmlib.lab.claims import Claim, Verdict, load_claims
 from rbmlib.lab.errors import ResultNotFound

@@ -81,7 +81,7 @@ def training_curves(machines: xr.Dataset) -> InlineHTML:
             trained = machines.pseudo_likelihood.sel(part=part).isel(update=slice(1, None))
             if trained.size:
                 low, high = float(trained.min()), float(trained.max())
-                axes.set_ylim(low - 0.1 * (high - low), high + 0.1 * (high - low))
+                style.limit_y(axes, low - 0.1 * (high - low), high + 0.1 * (high - low))
             axes.xaxis.set_major_locator(MaxNLocator(4))
             axes.set_xlabel("updates")
             axes.set_ylabel("pseudo-likelihood (nats an image)")
@@ -118,7 +118,7 @@ def quality_by_dilution(machines: xr.Dataset, floors: xr.Dataset, plausible: flo
         ):
             _dots(axes, unpruned[name], LOOKS[name], label, shift, MARKS[name])
         lowest = float(min(unpruned.quality.min(), unpruned.quality_other.min(), plausible))
-        axes.set_ylim(lowest - 0.08 * (1 - lowest), 1 + 0.04 * (1 - lowest))
+        style.limit_y(axes, lowest - 0.08 * (1 - lowest), 1 + 0.04 * (1 - lowest))
         style.reference_line(axes, y=plausible)
         axes.set_ylabel("Q without pruning")
         dilution_axis(axes, machines)
@@ -261,7 +261,7 @@ def order_curves(
                     rows = chosen[name].sel(order=order).transpose("machine", "removed").values
                     style.band(axes, chosen.removed.values, rows, color=color, label=ORDERS[order])
                 if name in LOGARITHMIC:
-                    axes.set_ylim(0, 1.08 * float(controls[name].max()))
+                    style.limit_y(axes, 0, 1.08 * float(controls[name].max()))
                 else:
                     axes.set_ylim(-0.03, 1.05)
                 axes.set_ylabel(LABELS[name])
@@ -315,7 +315,7 @@ def failed_looks(looks: xr.Dataset, centred: float) -> InlineHTML:
             for text, y in references.items():
                 style.reference_line(axes, y=y, label=text, end=text == "data")
             top = max(float(looks[name].max()), *references.values())
-            axes.set_ylim(min(0.0, float(looks[name].min())) - 0.04 * top, 1.15 * top)
+            style.limit_y(axes, min(0.0, float(looks[name].min())) - 0.04 * top, 1.15 * top)
             if name == "off_centre":
                 axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0, symbol=""))
             axes.set_ylabel(label)

@@ -24,6 +24,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 from rbmlib.lab.errors import FingerprintError
@@ -49,9 +50,14 @@ class _Closure:
     """Everything that a set of starting points reaches."""
 
     def __init__(
-        self, roots: Mapping[str, Path], excluded: tuple[str, ...], neutral: tuple[str, ...]
+        self,
+        roots: Mapping[str, Path],
+        excluded: tuple[str, ...],
+        neutral: tuple[str, ...],
+        texts: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
-        self._roots = roots
+        self._roots = {**roots, **dict.fromkeys(texts, Path())}
+        self._texts = texts
         self._excluded = excluded
         self._neutral = neutral
         self._modules: dict[str, ModuleSource | None] = {}
@@ -82,6 +88,8 @@ class _Closure:
         root, *rest = name.split(".")
         if root not in self._roots:
             return None
+        if name in self._texts:
+            return parse_module(name, self._texts[name], False)
         base = self._roots[root].joinpath(*rest)
         module_file = base.parent / f"{base.name}.py"
         for path, is_package in ((base / "__init__.py", True), (module_file, False), (base, False)):
@@ -282,6 +290,7 @@ def source_reach(
     roots: Mapping[str, Path],
     excluded: tuple[str, ...] = EXCLUDED,
     neutral: tuple[str, ...] = NEUTRAL,
+    texts: Mapping[str, str] = MappingProxyType({}),
 ) -> Reach:
     """Find and hash the code that a definition reaches, from source files alone.
 
@@ -295,6 +304,8 @@ def source_reach(
         Top-level packages to follow into: their folders (or the file of a package of one module).
     excluded, neutral : tuple of str
         Modules that must not be reached, and exceptions from that which are not followed.
+    texts : mapping of str to str, optional
+        Top-level modules that stand in no file, by name.
 
     Returns
     -------
@@ -305,7 +316,7 @@ def source_reach(
     FingerprintError
         If there is no such definition, a source cannot be parsed, or an excluded module is reached.
     """
-    closure = _Closure(roots, excluded, neutral)
+    closure = _Closure(roots, excluded, neutral, texts)
     source = closure.module(module)
     if source is None or name not in source.bindings:
         raise FingerprintError(f"the source of {module} does not define {name} at its top level")

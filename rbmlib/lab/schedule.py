@@ -32,6 +32,7 @@ from rbmlib.lab.files import write_whole
 from rbmlib.lab.fingerprint import code_fingerprint
 from rbmlib.lab.origin import origin_of
 from rbmlib.lab.progress import Reporter
+from rbmlib.lab.standing import shortened
 from rbmlib.lab.store import Store
 from rbmlib.lab.worker import Outcome, compute_cell, process_pool
 
@@ -119,6 +120,7 @@ class Scheduler:
         self._ready: deque[Node] = deque()
         self._elsewhere: list[Node] = []
         self._looked = 0.0
+        self._told_of_others = False
         self._running: dict[Future, Node] = {}
         self._inputs: dict[str, xr.Dataset] = {}
         self._end: LabError | None = None
@@ -290,6 +292,12 @@ class Scheduler:
         if inputs is None:
             return
         if not self._lock(node):
+            if not self._elsewhere and not self._told_of_others:
+                self._told_of_others = True
+                self.reporter.note(
+                    f"another process is computing {shortened(str(node.cell))}; what it stores is taken from there, and "
+                    "what it leaves is computed here"
+                )
             self._elsewhere.append(node)
             return
         if self._usable(node):

@@ -8,6 +8,8 @@ into place only when every cell succeeded.
 from __future__ import annotations
 
 import contextlib
+import errno
+import functools
 import hashlib
 import json
 import logging
@@ -23,7 +25,9 @@ import jupytext
 import nbformat
 from nbformat import NotebookNode
 
-from rbmlib.publish.errors import BadNotebook, NotebookFailed
+from rbmlib import files
+from rbmlib.lab.ticking import ticking
+from rbmlib.publish.errors import BadNotebook, NotebookFailed, NotWritable
 from rbmlib.publish.parameters import Parameter, Value, declared
 from rbmlib.publish.project import Project
 
@@ -99,6 +103,19 @@ def title_of(notebook: NotebookNode, default: str) -> str:
     return default
 
 
+def _told(execute: Callable[..., Path]) -> Callable[..., Path]:
+    """Let a function that executes a notebook report every half minute that it still does."""
+
+    @functools.wraps(execute)
+    def telling(project: Project, name: str, *args: Any, **options: Any) -> Path:
+        report = options.get("report") or (lambda line: None)
+        with ticking(report, lambda seconds: f"executing {name}: {seconds:.0f} s"):
+            return execute(project, name, *args, **options)
+
+    return telling
+
+
+@_told
 def execute(
     project: Project,
     name: str,
@@ -152,20 +169,54 @@ def write_whole(path: Path, text: str) -> Path:
     -------
     Path
         The file written.
+
+    Raises
+    ------
+    NotWritable
+        If the file or its folder cannot be written; nothing is left behind.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
-            file.write(text)
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(temporary, 0o666 & ~umask)
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
+        path.parent.mkdir(parents=True, exist_ok=True)
+        files.write_whole(path, text.encode())
+    except OSError as error:
+        raise NotWritable(f"cannot write {path}: {error.strerror or error}") from error
     return path
+
+
+def require_writable(folder: Path, what: str) -> None:
+    """Say before hours of computing, not after, that a folder cannot be written; nothing is left there.
+
+    Parameters
+    ----------
+    folder : Path
+        The folder. If it is not there yet, the nearest one above it must allow it to be made.
+    what : str
+        What it is, for the message.
+
+    Raises
+    ------
+    NotWritable
+        If nothing can be written there.
+    """
+    nearest = next(place for place in (folder, *folder.parents) if os.path.lexists(place))
+    try:
+        if not nearest.is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(nearest))
+        if nearest == folder:
+            tempfile.TemporaryFile(dir=nearest).close()
+        else:
+            # Made and removed: some file systems say that a folder may be written, and refuse.
+            made = [
+                place
+                for place in (folder, *folder.parents)
+                if place.is_relative_to(nearest) and place != nearest
+            ]
+            made[-1].mkdir()
+            made[-1].rmdir()
+    except OSError as error:
+        raise NotWritable(
+            f"{what}, {folder}, cannot be written: {error.strerror or error}; name another one"
+        ) from error
 
 
 def _run(source: NotebookNode, name: str, values: dict[str, Value], folder: Path) -> NotebookNode:

@@ -234,7 +234,9 @@ def read_parameters(path: Path) -> dict[str, object]:
 
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except OSError as error:
+        raise BadParameter(f"{path} cannot be read: {error.strerror or error}") from None
+    except Exception as error:  # noqa: BLE001 - a date that does not exist, a text in another encoding, and more
         raise BadParameter(f"{path} is not YAML: {' '.join(str(error).split())}") from None
     if content is None:
         return {}

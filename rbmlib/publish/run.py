@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from typing import Any
 
 from rbmlib.publish.errors import BadParameter, UnknownName
 from rbmlib.publish.freshness import PUBLISHED_PROFILE, experiments_read, make_record, notebook_reach
-from rbmlib.publish.notebook import execute, parameters_of
+from rbmlib.publish.notebook import execute, parameters_of, require_writable
 from rbmlib.publish.page import write_page
 from rbmlib.publish.parameters import LABEL, Parameter, Value, bind, without_label
 from rbmlib.publish.project import Project
@@ -138,6 +139,8 @@ def run(
     ------
     BadParameter
         If `out` lies among the project's published files.
+    NotWritable
+        If `out` cannot be written; told before anything is computed.
     NotebookFailed
         If a cell of the notebook raises.
     """
@@ -146,8 +149,12 @@ def run(
     for published in (project.root / "book", project.notebooks):
         if folder.is_relative_to(published.resolve()):
             raise BadParameter(f"the output folder must lie outside {published}, got {out}")
-    if folder.exists() and not folder.is_dir():
+    if os.path.exists(folder) and not os.path.isdir(folder):  # a path too long is no error to these
         raise BadParameter(f"the output folder must be a folder, and {out} is a file")
+    for taken in (folder / f"{request.name}.ipynb", folder / f"{request.name}.html"):
+        if os.path.isdir(taken):
+            raise BadParameter(f"the output folder must have room for {taken.name}, and {taken} is a folder")
+    require_writable(folder, "the output folder")
     fill(project, request.cells, workers=workers, scheduler=scheduler, progress=progress)
     say(f"executing {request.name}")
     record = make_record(project, request.name, request.values, request.profile, results=False)
@@ -199,6 +206,8 @@ def fill(
         return
     from rbmlib.lab.sweep import sweep
 
+    if publish:
+        require_writable(project.results, "the folder of published results")
     shown = None if progress else False
     with ExitStack() as stack:
         executor = None
