@@ -87,7 +87,7 @@ class _OfNotebook(click.Command):
                 split += follows.groups()
             else:
                 split.append(arg)
-        ctx.meta["rbmlib.asked"] = split
+        ctx.meta["rbmlib.asked"] = tuple(split)
         try:
             return super().parse_args(ctx, split)
         except click.BadOptionUsage as error:
@@ -104,7 +104,7 @@ class _OfNotebook(click.Command):
 
         asked = [arg for arg in ctx.meta.get("rbmlib.asked", []) if arg not in ctx.help_option_names]
         try:
-            options, _, _ = self.make_parser(ctx).parse_args(list(asked))
+            options, _, _ = self.make_parser(ctx).parse_args(asked)
             if not isinstance(options.get("name"), str):  # a marker of click's own where none was given
                 return
             entry = _entry(_project(ctx), options["name"])
@@ -211,7 +211,7 @@ def list_notebooks(ctx: click.Context, name: str | None, as_json: bool) -> None:
 
 def _cost(entry: Mapping[str, Any], profile: str) -> str:
     """What a profile costs, without the words that all costs share."""
-    cost = entry["profiles"].get(profile, {}).get("cost", "-")
+    cost = entry["profiles"].get(profile, {}).get("cost", "-").partition(",")[0]
     return cost.replace(" on two cores", "").replace("about ", "")
 
 
