@@ -151,7 +151,8 @@ def _fit_panel(one: xr.Dataset, title: str) -> Figure:
             )  # fmt: skip
         axes.set_yscale("log")
         positive = values[values > 0]
-        axes.set_ylim(max(positive.min() / 1.5, 1e-3), positive.max() * 1.3)
+        if positive.size:  # a machine without weights has no correlations
+            axes.set_ylim(max(positive.min() / 1.5, 1e-3), positive.max() * 1.3)
         axes.set_xlabel("distance d (sites)")
         axes.set_ylabel("C(d)")
         axes.set_title(title)

@@ -167,9 +167,9 @@ def images(tmp_path_factory) -> dict:
     from rbmlib.mnist.images import Images
 
     rng = np.random.default_rng(0)
-    labels = np.arange(60) % 10
-    blots = (rng.random((60, 784)) < 0.1 + 0.02 * labels[:, None]).astype(np.uint8)
-    made = Images(blots[:40], blots[40:], (28, 28), labels[:40], labels[40:])
+    labels = np.arange(300) % 10
+    blots = (rng.random((300, 784)) < 0.1 + 0.02 * labels[:, None]).astype(np.uint8)
+    made = Images(blots[:200], blots[200:], (28, 28), labels[:200], labels[200:])
     path = tmp_path_factory.mktemp("images") / "blots.npz"
     made.save(path)
     return {"images": path, "images_checksum": made.checksum}
