@@ -31,6 +31,8 @@ from rbmlib.publish.project import Project
 
 TAG = "parameters"
 ENGINE = "rbmlib"
+#: Seconds until a kernel must answer; it imports first, which takes long on a busy machine. One that died is noticed at once.
+_LONGEST_START = 600
 #: What a kernel does when it starts; as ipykernel's own launcher, it does not look for modules in its working folder.
 _LAUNCH = """
 import sys
@@ -285,7 +287,11 @@ def _register_engine() -> None:
         @classmethod
         def execute_managed_notebook(cls, nb_man: Any, kernel_name: str, **options: Any) -> NotebookNode:
             client = PapermillNotebookClient(
-                nb_man, km=options["km"], kernel_name=kernel_name, shutdown_kernel="immediate"
+                nb_man,
+                km=options["km"],
+                kernel_name=kernel_name,
+                shutdown_kernel="immediate",
+                startup_timeout=_LONGEST_START,
             )
             return client.execute(cleanup_kc=True)
 
