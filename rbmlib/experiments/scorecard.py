@@ -235,6 +235,16 @@ def _evidence(verdict: Verdict) -> str:
     return " ".join(parts)
 
 
+def evidence(verdict: Verdict) -> str:
+    """The numbers that decide a verdict; why nothing does, where it has none."""
+    if verdict.value is None:
+        return verdict.reason
+    if verdict.interval is None:
+        return f"{verdict.value:.3g}"
+    low, high = verdict.interval
+    return f"{verdict.value:.3g} [{low:.3g}, {high:.3g}]"
+
+
 def _in_words(verdict: Verdict) -> str:
     """A verdict as one line of text."""
     return ". ".join(part for part in (verdict.verdict, _evidence(verdict), verdict.reason) if part)

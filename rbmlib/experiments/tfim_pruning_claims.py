@@ -15,7 +15,7 @@ import xarray as xr
 
 from rbmlib.lab.claims import Verdict, paired_difference
 from rbmlib.lab.profiles import label, resolve
-from rbmlib.pruning import weight_concentration
+from rbmlib.pruning import min_weights_to_connect, weight_concentration
 
 from . import tfim_pruning
 from . import tfim_pruning_rules as rules
@@ -163,6 +163,21 @@ def _onset_range(study: Study, field: float) -> str:
     return f"{rules.percent(min(firsts))} to {rules.percent(max(firsts))}" if firsts else "\u2013"
 
 
+def _edges(study: Study) -> str:
+    """Whether the last graph must fall apart, in a sentence without its full stop."""
+    sizes = study.pruning.sizes["visible"], study.pruning.sizes["hidden"]
+    needed, left = min_weights_to_connect(*sizes), int(study.pruning.kept.values[-1])
+    told = (
+        f"A graph that joins {sizes[0]} visible and {sizes[1]} hidden units needs {needed} edges, and the last iteration "
+        f"leaves {left}"
+    )
+    return (
+        f"{told}: it falls apart whatever the weights are"
+        if left < needed
+        else f"{told}: it need not fall apart"
+    )
+
+
 def numbers(study: Study) -> dict[str, str]:
     """Numbers that the chapter's sentences quote, as text; a dash where a run does not have them."""
     names = (
@@ -171,7 +186,7 @@ def numbers(study: Study) -> dict[str, str]:
         "kl-exact", "kl-data", "kl-ratio-dense", "kl-ratio-half", "fits-trapped",
         "concentration-critical", "concentration-paramagnet",
     )  # fmt: skip
-    found = dict.fromkeys(names, "\u2013")
+    found = {**dict.fromkeys(names, "\u2013"), "edges-needed": _edges(study)}
     fields = {float(h) for h in study.pruning.field.values}
     if "cd" not in study.pruning.algorithm or np.isnan(study.pruning.pruning.sel(measure="kl")).any():
         return found

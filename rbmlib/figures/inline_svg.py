@@ -152,7 +152,10 @@ def draw(figure: Figure) -> Drawing:
 @contextmanager
 def _empty_axes_named(figure: Figure) -> Iterator[None]:
     """Write into axes that were drawn into, but with no finite value, that they are empty, for a while."""
-    empty = [axes for axes in figure.axes if axes.has_data() and not _shows_something(axes)]
+    # Where a text says why they are empty, that stands.
+    empty = [
+        axes for axes in figure.axes if axes.has_data() and not axes.texts and not _shows_something(axes)
+    ]
     look = {"ha": "center", "va": "center", "color": style.COLORS["grey"]}
     words = [axes.text(0.5, 0.5, _EMPTY, transform=axes.transAxes, **look) for axes in empty]
     try:

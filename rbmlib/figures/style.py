@@ -264,6 +264,33 @@ def limit_y(axes: Axes, bottom: float | None = None, top: float | None = None) -
         axes.set_ylim(**known)
 
 
+def say_why_empty(axes: Axes, values: ArrayLike, why: str) -> str:
+    """Write into axes why they are empty, where none of the values that they show is finite.
+
+    Parameters
+    ----------
+    axes : matplotlib.axes.Axes
+        Where the values would be.
+    values : array_like
+        What they show.
+    why : str
+        A sentence.
+
+    Returns
+    -------
+    str
+        The sentence for the figure's description, with a space before it; empty where something is shown.
+    """
+    if np.isfinite(np.asarray(values, dtype=float)).any():
+        return ""
+    words = why.split()
+    lines = [" ".join(words[at : at + 5]) for at in range(0, len(words), 5)]
+    axes.text(
+        0.5, 0.5, "\n".join(lines), transform=axes.transAxes, ha="center", va="center", fontsize=8.0, color=COLORS["grey"],
+    )  # fmt: skip
+    return f" {why}"
+
+
 def reference_line(
     axes: Axes,
     *,

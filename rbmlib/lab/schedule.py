@@ -32,7 +32,6 @@ from rbmlib.lab.files import write_whole
 from rbmlib.lab.fingerprint import code_fingerprint
 from rbmlib.lab.origin import origin_of
 from rbmlib.lab.progress import Reporter
-from rbmlib.lab.standing import shortened
 from rbmlib.lab.store import Store
 from rbmlib.lab.worker import Outcome, compute_cell, process_pool
 
@@ -93,6 +92,12 @@ def _refuse_shared_names(cells: Iterable[Cell]) -> None:
                     f"the functions {' and '.join(sorted((f'{module}.{cell.name}', f'{other}.{cell.name}')))} share "
                     f"the name {cell.name}, by which results are known; rename one of them"
                 )
+
+
+def _shortened(text: str, longest: int = 200) -> str:
+    """A text of at most so many characters, its middle left out where it has more."""
+    half = (longest - 5) // 2
+    return text if len(text) <= longest else f"{text[:half]} ... {text[-half:]}"
 
 
 class Scheduler:
@@ -295,7 +300,7 @@ class Scheduler:
             if not self._elsewhere and not self._told_of_others:
                 self._told_of_others = True
                 self.reporter.note(
-                    f"another process is computing {shortened(str(node.cell))}; what it stores is taken from there, and "
+                    f"another process is computing {_shortened(str(node.cell))}; what it stores is taken from there, and "
                     "what it leaves is computed here"
                 )
             self._elsewhere.append(node)

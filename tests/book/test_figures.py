@@ -191,6 +191,20 @@ def test_a_slider_shows_only_its_starting_frame_before_any_script_runs():
     ]
 
 
+def test_on_a_phone_a_slider_has_a_row_of_its_own():
+    markup = slider([curves()], ["iteration 0: 162 weights"], name="n", **WORDS).html
+    assert "@media (max-width: 30rem) { .rbm-slider label { grid-template-columns: 1fr !important }" in markup
+
+
+def test_empty_axes_say_why():
+    with style.context():
+        _, axes = style.figure()
+    assert style.say_why_empty(axes[0, 0], [np.nan, 1.0], "Nothing there.") == ""
+    assert not axes[0, 0].texts
+    assert style.say_why_empty(axes[0, 0], [np.nan, np.inf], "Nothing there.") == " Nothing there."
+    assert [text.get_text() for text in axes[0, 0].texts] == ["Nothing there."]
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
