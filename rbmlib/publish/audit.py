@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 #: Longest line of an explanation.
 _WIDTH = 200
+_REASONS = 4  # reasons that a line of text gives
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,11 @@ class ResultsStatus:
 
     def __str__(self) -> str:
         count = f"{self.fresh} of {self.total} {'fresh' if self.complete else 'published'}"
-        return "; ".join([count, *(f"{number} {why}" for why, number in self.reasons.items())])
+        shown = list(self.reasons.items())[:_REASONS]
+        parts = [count, *(f"{number} {why}" for why, number in shown)]
+        if rest := sum(list(self.reasons.values())[_REASONS:]):
+            parts.append(f"{rest} for other reasons (rbmlib status --json has them all)")
+        return "; ".join(parts)
 
 
 @dataclass(frozen=True)

@@ -164,7 +164,9 @@ def test_damaged_figures_of_the_account_are_told_by_file(project, content):
 
 
 @pytest.mark.parametrize(
-    "content", [b"n_items: 2020-13-45\n", b"\xff\xfe\x00", b"a: &a [*a", b"? {", b"[" * 5000], ids=str
+    "content",
+    [b"n_items: 2020-13-45\n", b"\xff\xfe\x00", b"a: &a [*a", b"? {", b"[" * 5000],
+    ids=lambda content: str(content[:20]),
 )
 def test_a_file_of_parameters_in_any_state_is_refused_in_a_sentence(tmp_path, content):
     path = tmp_path / "mine.yaml"
@@ -216,7 +218,7 @@ def test_git_leaves_the_line_ends_of_every_checkout_alone(root):
 
 def test_a_line_of_status_stays_a_line():
     reasons = {f"stale: its input {name} changed": 1 for name in range(300)}
-    line = str(ResultsStatus("judge", "book", 7, reasons, ()))
+    line = str(ResultsStatus("judge", "book", True, 307, 7, reasons, ()))
     assert line.startswith("7 of 307 fresh; 1 stale: its input 0 changed; ")
     assert line.endswith("296 for other reasons (rbmlib status --json has them all)")
     assert len(line) < 300
