@@ -90,8 +90,9 @@ class Comparison:
         """The numbers that sum the run up, then the verdicts with what decides them."""
         found = []
         for what, text in self.outcome.items():
-            published = _filled(text, self.published) if self.published else ""
-            found.append(Line(what, readable(_filled(text, self.yours)), published if self.differs else ""))
+            there = self.differs and set(_NAME.findall(text)) <= set(self.published)
+            published = _filled(text, self.published).replace(ABSENT, "\u2013") if there else ""
+            found.append(Line(what, _filled(text, self.yours), published))
         for key in self.yours:
             if key.endswith(VERDICT):
                 published = _verdict(key, self.published) if self.differs else ""
