@@ -113,7 +113,7 @@ def training_set_rule(results: xr.Dataset) -> Finding:
         within("its spread", mean_interval(chosen.data_ratio_spread.values), RATIO_MARGIN, RATIO_SPREAD),
     ]
     beside = (
-        f"The exact distribution has mean |m| {np.abs(m) @ exact:.4f}, peaks at {np.abs(peaks(exact, m)).mean():.3f} and a bar at 0 "
+        f"The exact distribution has mean |m| {np.abs(m) @ exact:.4f}, peaks at {np.abs(peaks(exact, m)).mean():.3f}, a bar at 0 "
         f"of {share_at_zero(exact, m):.2f}; counting alone makes the ratio of pairs with at least {2 * LEAST_COUNT} counts "
         f"{chosen.data_counting_mean.values.mean():.3f} +- {chosen.data_counting_spread.values.mean():.3f}."
     )

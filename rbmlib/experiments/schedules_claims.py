@@ -58,9 +58,11 @@ def schedule_finding(results: xr.Dataset) -> Finding:
 
 
 def _says(parts: Sequence[Part]) -> str:
-    held = sum(part.mark == "holds" for part in parts)
-    far = rules.displaced(parts).estimate.value
-    return f"{held} of {len(parts)} comparisons with the standard schedule stay within a factor {rules.MARGIN:g}; the largest displacement is \u00d7 {far:.2f}."
+    held, far = sum(part.mark == "holds" for part in parts), rules.displaced(parts).estimate.value
+    return (
+        f"{held} of {len(parts)} comparisons with the standard schedule stay within a factor {rules.MARGIN:g}; the largest "
+        f"displacement is \u00d7 {far:.2f}."
+    )
 
 
 RULES = {"A2.other-schedules": Rule(schedule_finding, _says)}

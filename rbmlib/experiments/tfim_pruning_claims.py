@@ -17,7 +17,7 @@ from rbmlib.evidence.claims import Rule, Verdict
 from rbmlib.evidence.claims import settle as settle_by
 from rbmlib.evidence.curves import onsets
 from rbmlib.evidence.estimates import paired_difference
-from rbmlib.evidence.rules import Finding, Part, largest, least, missing, other_setting
+from rbmlib.evidence.rules import Finding, Part, farthest, largest, least, missing, other_setting
 from rbmlib.evidence.words import DASH, MINUS, number, percent, removed_percent
 from rbmlib.lab.profiles import label, resolve
 from rbmlib.pruning import weight_concentration
@@ -88,13 +88,19 @@ def _onset_says(parts: Sequence[Part]) -> str:
 
 def _small_says(parts: Sequence[Part]) -> str:
     first, second = (f"{part.estimate.value:.2f}" for part in parts)
-    return f"At the critical point no measure surely grows beyond {rules.GROWTH:g} times dense: {first} and {second} times after 10 and 19 % removed."
+    beyond = {"holds": "does", "fails": "does not", "open": "may"}[parts[-1].mark]
+    return (
+        f"At the critical point the worst error is {first} times dense after 10 % and {second} after 19 %: it {beyond} exceed "
+        f"{rules.GROWTH:g}."
+    )
 
 
 def _half_says(parts: Sequence[Part]) -> str:
-    held = sum(part.mark == "holds" for part in parts)
-    most = largest(parts)
-    return f"With half of the weights removed {held} of {len(parts)} errors stay within 1.5 times dense; {most.name} grows most, {most.estimate.value:.2g} times."
+    held, most = sum(part.mark == "holds" for part in parts), largest(parts)
+    return (
+        f"With half of the weights removed {held} of {len(parts)} errors stay within 1.5 times dense; {most.name} grows most, "
+        f"{most.estimate.value:.2g} times."
+    )
 
 
 def _order_says(parts: Sequence[Part]) -> str:
@@ -114,13 +120,16 @@ def _energy_says(parts: Sequence[Part]) -> str:
 
 
 def _converged_says(parts: Sequence[Part]) -> str:
-    held = sum(part.mark == "holds" for part in parts)
-    far = max(parts, key=lambda part: abs(part.estimate.value))
-    return f"{held} of {len(parts)} errors surely rest within {rules.CONVERGED_BAND:g} standard deviations by epoch 500; farthest is {far.name}, {number(far.estimate.value, form='.2g')}."
+    held, far = sum(part.mark == "holds" for part in parts), farthest(parts)
+    return (
+        f"{held} of {len(parts)} errors surely rest within {rules.CONVERGED_BAND:g} standard deviations by epoch 500; farthest is "
+        f"{far.name}, {number(far.estimate.value, form='.2g')}."
+    )
 
 
 def _schedule_says(parts: Sequence[Part]) -> str:
-    return f"Whole weights differ from the printed percentages by at most {parts[0].estimate.value:.2g} points, less than one weight."
+    off = parts[0].estimate.value
+    return f"Whole weights differ from the printed percentages by at most {off:.2g} points; one weight is {100 / 162:.2g}."
 
 
 def _disconnected_says(parts: Sequence[Part]) -> str:
