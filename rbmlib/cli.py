@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-import math
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -340,30 +339,26 @@ def sweep(ctx: click.Context, name: str, profile: str, workers: int | None, sche
 
 @cli.command()
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
+@click.option(
+    "--csv", "as_csv", is_flag=True, help="Print comma-separated values, a line for each part of a claim."
+)
 @click.pass_context
-def scorecard(ctx: click.Context, as_json: bool) -> None:
+def scorecard(ctx: click.Context, as_json: bool, as_csv: bool) -> None:
     """Show the verdict on every claim of the papers, from the stored results."""
     _project(ctx)
-    from rbmlib.experiments.scorecard import scorecard as settle_claims
+    from rbmlib.experiments import scorecard as claims
 
-    rows = [
-        {
-            "id": claim.id,
-            "verdict": verdict.verdict,
-            "value": _plain(verdict.value),
-            "interval": _plain(verdict.interval),
-            "seeds": verdict.seeds,
-            "profile": verdict.profile,
-        }
-        for claim, verdict in settle_claims()
-    ]
     if as_json:
-        click.echo(json.dumps(rows, indent=2))
+        click.echo(json.dumps(claims.records(), indent=2, ensure_ascii=False))
         return
-    _table(
-        ["id", "verdict", "value", "interval", "seeds", "profile"],
-        [[_short(v) for v in row.values()] for row in rows],
-    )
+    if as_csv:
+        click.echo(claims.as_csv(claims.records()), nl=False)
+        return
+    rows = [
+        [claim.id, verdict.verdict, verdict.count, verdict.finding or verdict.reason]
+        for claim, verdict in claims.scorecard()
+    ]
+    _table(["id", "verdict", "parts", "found"], rows)
 
 
 @cli.command()
@@ -482,24 +477,6 @@ def restamp(ctx: click.Context, name: str, profile: str, cells: int, workers: in
     project = _project(ctx)
     request = settle(project, name, profile=profile)
     click.echo(str(carry_over(request.cells, project.store(), n_cells=cells, workers=workers)))
-
-
-def _plain(value: Any) -> Any:
-    """A number or an interval as JSON has it: NaN and infinities become null."""
-    if value is None or isinstance(value, str):
-        return value
-    if isinstance(value, Iterable):
-        return [_plain(item) for item in value]
-    number = float(value)
-    return number if math.isfinite(number) else None
-
-
-def _short(value: Any) -> str:
-    if value is None:
-        return "-"
-    if isinstance(value, list):
-        return f"[{', '.join(_short(item) for item in value)}]"
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def _table(head: list[str], rows: list[list[str]]) -> None:
