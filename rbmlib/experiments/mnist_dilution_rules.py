@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from rbmlib.analysis.drops import drops, find_drop, total_removed
 from rbmlib.lab.claims import (
     Estimate,
     Outcome,
@@ -25,7 +26,7 @@ from rbmlib.lab.claims import (
 )
 from rbmlib.mnist.appearance import Appearance, noise_of_equal_ink
 
-from .quality_drops import MEASURES, drops, estimate_drops, find_drop, total_removed
+from .quality_drops import MEASURES, estimate_drops
 from .tfim_pruning_rules import Finding
 
 PLAUSIBLE = 0.90

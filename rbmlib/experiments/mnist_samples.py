@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from rbmlib.analysis.drops import total_removed
 from rbmlib.kernels.initialisation import derived_seed
 from rbmlib.lab.cell import Cell
 from rbmlib.lab.profiles import Profile, resolve
@@ -26,7 +27,6 @@ from .mnist_dilution_numbers import DASH, percent, scientific
 from .mnist_dilution_rules import FAILED, FIG1_REMOVED
 from .mnist_images import digits_of
 from .mnist_judge_cells import OVER_PRUNED
-from .quality_drops import total_removed
 from .tfim_cells import PORTABLE
 
 REPLICA = 0

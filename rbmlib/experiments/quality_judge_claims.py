@@ -9,6 +9,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from rbmlib.analysis.drops import find_drop
 from rbmlib.lab.claims import Verdict
 from rbmlib.lab.profiles import label, resolve
 
@@ -17,7 +18,7 @@ from . import quality_judge
 from .mnist_dilution_numbers import DASH, percent
 from .mnist_judge_cells import BOTH, OVER_PRUNED, SYNTHETIC
 from .objections import other_machines
-from .quality_drops import MEASURES, find_drop
+from .quality_drops import MEASURES
 from .quality_judge import PROFILES, Study
 
 CLAIMS = ("B7.judge",)

@@ -28,10 +28,11 @@ _DESIGN: dict[str, Any] = {
     "course_replicas": 3,
 }
 _QUICK: dict[str, Any] = {
+    "n_replicas": 3,
     "n_shuffles": 2,
     "modes": [5, 10, 20, 40, 64],
     "mode_dilutions": [0.0, 0.5],
-    "mode_replicas": 1,
+    "mode_replicas": 3,
     "course": [0, 200, 500, 1000],
     "course_dilutions": [0.0, 0.5],
     "course_replicas": 1,
@@ -42,7 +43,7 @@ PROFILES = {
         {**mnist_standard.without_controls(mnist_standard.BOOK), **_DESIGN}, "about four hours on two cores"
     ),
     "quick": Profile(
-        {**mnist_standard.without_controls(mnist_standard.QUICK), **_QUICK}, "about a minute on two cores"
+        {**mnist_standard.without_controls(mnist_standard.QUICK), **_QUICK}, "about two minutes on two cores"
     ),
 }
 
