@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rbmlib.analysis.drops import Measure, drops
-from rbmlib.lab.claims import Estimate, bootstrap_interval
+from rbmlib.evidence.estimates import Estimate, bootstrap_interval
 
 MEASURES = {
     "quality": Measure(True, "Q"),
