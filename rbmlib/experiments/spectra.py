@@ -7,14 +7,16 @@ sampled, with their biases as they are and with biases that make up for the chan
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
+import xarray as xr
 
 from rbmlib.kernels.initialisation import derived_seed
 from rbmlib.lab.cell import Cell
 from rbmlib.lab.profiles import Profile, resolve
+from rbmlib.lab.sweep import sweep
 
 from . import mnist_judges, mnist_standard, spectra_cells
 
@@ -51,6 +53,8 @@ BIASES = ("as trained", "compensated")
 """What the biases of a machine of few modes are."""
 
 _SEED = 0x5BEC_5EED
+_OF_SAMPLES = ("aai", "second_moment")
+_OF_JUDGES = ("quality", "quality_other", "imbalance")
 _OF_COURSE = tuple(name for name in mnist_standard.TRAINING if name != "record_every")
 _SEEDS_OF_COURSE = ("mask_seed", "init_seed", "training_seed")
 
@@ -188,3 +192,87 @@ def cells(**parameters: Any) -> list[Cell]:
     for one in truncated(p):
         made += [modes_cell(p, *one), judged_cell(p, *one)]
     return [*made, *(course_cell(p, *one) for one in courses(p))]
+
+
+class Study(NamedTuple):
+    """Results of :func:`results`.
+
+    Attributes
+    ----------
+    spectra : xarray.Dataset
+        ``eigenvalues`` (replica, dilution, rank), ``shuffled`` (replica, dilution, null, rank), ``variance`` and ``mean`` of
+        the entries (replica, dilution). Attribute: ``n_visible``.
+    truncated : xarray.Dataset
+        Measures (biases, replica, dilution, modes) of machines of few modes: ``quality``, ``quality_other``, ``digits``,
+        ``aai``, ``second_moment``.
+    course : xarray.Dataset
+        ``eigenvalues`` (replica, dilution, update, rank) along training.
+    shared : xarray.Dataset
+        What :func:`rbmlib.experiments.spectra_cells.compare_modes` gave, with the coordinates ``dilution`` and ``replica`` of
+        every machine.
+    """
+
+    spectra: xr.Dataset
+    truncated: xr.Dataset
+    course: xr.Dataset
+    shared: xr.Dataset
+
+
+def results(**parameters: Any) -> Study:
+    """The study's results: from the store where they are there, computed where not.
+
+    Parameters
+    ----------
+    **parameters
+        Those of the profiles; what is not given is the profile ``book``'s.
+
+    Returns
+    -------
+    Study
+
+    Raises
+    ------
+    ValueError
+        If a parameter is out of range; the message names it.
+    """
+    p = check(resolve(PROFILES, "book", parameters))
+    machines = list(mnist_standard.machines(p))
+    spectra = _joined(machines, sweep([spectrum_cell(p, *one) for one in machines]))
+    followed = list(courses(p))
+    course = _joined(followed, sweep([course_cell(p, *one) for one in followed]))
+    return Study(spectra, _truncated(p), course, _shared(p))
+
+
+def _joined(machines: Iterable[tuple[float, int]], found: Iterable[xr.Dataset]) -> xr.Dataset:
+    """Results of machines along ``replica`` and ``dilution``."""
+    placed = [
+        one.expand_dims(replica=[replica], dilution=[dilution])
+        for (dilution, replica), one in zip(machines, found, strict=True)
+    ]
+    return xr.combine_by_coords(placed, combine_attrs="override").transpose("replica", "dilution", ...)
+
+
+def _truncated(p: Mapping[str, Any]) -> xr.Dataset:
+    wanted = list(truncated(p))
+    judged = sweep([judged_cell(p, *one) for one in wanted])
+    sampled = sweep([modes_cell(p, *one) for one in wanted])
+    placed = []
+    for (dilution, replica, biases), seen, drawn in zip(wanted, judged, sampled, strict=True):
+        one = xr.merge([seen[list(_OF_JUDGES)], drawn[list(_OF_SAMPLES)]], combine_attrs="override")
+        digits = [1 / (10 * imbalance + 0.1) for imbalance in one.imbalance.values]
+        one = one.assign(digits=("removed", digits)).drop_vars("imbalance")
+        one = one.rename(removed="modes").assign_coords(modes=drawn.modes.values)
+        placed.append(one.expand_dims(biases=[biases], replica=[replica], dilution=[dilution]))
+    joined = xr.combine_by_coords(placed, combine_attrs="override")
+    return joined.sel(biases=list(BIASES)).transpose("biases", "replica", "dilution", "modes")
+
+
+def _shared(p: Mapping[str, Any]) -> xr.Dataset:
+    (found,) = sweep([comparison_cell(p)])
+    places = {
+        mnist_judges.name_of(float(p0), replica): (float(p0), replica)
+        for p0 in p["dilutions"]
+        for replica in range(p["mode_replicas"])
+    }
+    of = np.array([places[name] for name in found.machine.values])
+    return found.assign_coords(dilution=("machine", of[:, 0]), replica=("machine", of[:, 1].astype(int)))
