@@ -1,8 +1,8 @@
 """What Diaz-Faloh & Mulet say of their Fig. 4a, and what the results say of it.
 
-The rule was written when the curves of machines with their biases as trained had been looked at, and before any result of
-machines with compensated biases. Q decides, the quantity of the figure; other measures stand beside, and so do compensated
-machines, which the paper does not have.
+The rule was written when the curves of machines with their biases as trained had been looked at, and before the results of
+machines with compensated biases, of which no more was known than E_AAI of one machine at each of three dilutions. Q decides,
+the quantity of the figure; other measures stand beside, and so do compensated machines, which the paper does not have.
 """
 
 from __future__ import annotations

@@ -156,6 +156,7 @@ def numbers(machines: xr.Dataset, found: Derived, p: Mapping[str, Any]) -> dict[
         "answer-left": f"{_alphas_told(found, BIASES[1])} {_scale_told(found, BIASES[1])}",
         "identity": _identity_told(found),
         "cost-paper": _cost_told(found),
+        "follows": _follows_told(found),
     }
 
 
@@ -273,3 +274,13 @@ def _cost_told(found: Derived) -> str:
         f"For Q the root of the cost, a typical distance between two curves in units of their height, is "
         f"{percent(fit.cost.value**0.5)} at the best alpha and {percent(fit.cost_remaining.value**0.5)} on f."
     )
+
+
+def _follows_told(found: Derived) -> str:
+    plain, other = (_fitted(found, biases) for biases in BIASES)
+    if len(plain) < 2:
+        return "In this run fewer than two measures have an alpha that could be compared."
+    values = [fit.alpha.value for fit in plain.values()]
+    changes = [abs(other[name].alpha.value - fit.alpha.value) for name, fit in plain.items() if name in other]
+    biases = f", and on the biases, which change it by up to {max(changes):.2f}" if changes else ""
+    return f"The best alpha depends on the measure, from {min(values):.2f} to {max(values):.2f}{biases}."
