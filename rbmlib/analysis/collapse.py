@@ -30,8 +30,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from rbmlib.experiments.quality_drops import NEVER, Measure, find_drop, total_removed
-from rbmlib.lab.claims import Estimate, bootstrap_interval
+from .bootstrap import Interval, bootstrap
+from .drops import NEVER, Measure, find_drop, total_removed
 
 LEAST_OVERLAP = 0.5
 """Of every two curves one must have this share of its points on the support of the other."""
@@ -48,15 +48,15 @@ class Collapse(NamedTuple):
 
     Attributes
     ----------
-    alpha : float or Estimate
+    alpha : float or Interval
         Of the smallest cost on p*, to 0.0002.
-    cost : float or Estimate
+    cost : float or Interval
         That cost.
-    step : float or Estimate
+    step : float or Interval
         p* at half of the height of the isotonic regression of all points together.
-    cost_remaining : float or Estimate
+    cost_remaining : float or Interval
         Cost on f, over the same comparisons.
-    difference : float or Estimate
+    difference : float or Interval
         ``cost_remaining - cost``: positive where p* overlaps better.
     """
 
@@ -185,12 +185,12 @@ def bootstrap_collapse(
     curves : array, (n_replicas, n_dilutions, n_points)
         The measure. The mean is over the replicas that have a value; NaN if none has.
     confidence, n_resamples, seed
-        As in :func:`rbmlib.lab.claims.bootstrap_interval`.
+        As in :func:`rbmlib.analysis.bootstrap.bootstrap`.
 
     Returns
     -------
     Collapse
-        Of :class:`rbmlib.lab.claims.Estimate`.
+        Of :class:`rbmlib.analysis.bootstrap.Interval`.
 
     Raises
     ------
@@ -205,16 +205,15 @@ def bootstrap_collapse(
         )
     estimate_alpha(dilution, removed, _mean(values), measure, bounds)
     p0, f, _ = _checked(dilution, removed, values[0])
-    # Replicas are drawn by number: the bootstrap accepts no NaN.
-    found = bootstrap_interval(
-        np.arange(len(values)),
-        lambda drawn: _collapse(p0, f, _mean(values[drawn.astype(int)]), measure, bounds),
+    found = bootstrap(
+        values,
+        lambda drawn: _collapse(p0, f, _mean(drawn), measure, bounds),
         confidence=confidence,
         n_resamples=n_resamples,
         seed=seed,
     )
-    columns = zip(found.value, found.low, found.high, strict=True)
-    return Collapse(*(Estimate(*(float(x) for x in column)) for column in columns))
+    columns = zip(*found, strict=True)
+    return Collapse(*(Interval(*(float(x) for x in column)) for column in columns))
 
 
 def _collapse(p0: _Array, f: _Array, y: _Array, measure: Measure, bounds: tuple[float, float]) -> Collapse:

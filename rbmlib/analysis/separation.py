@@ -26,8 +26,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from rbmlib.analysis.principal_axes import check_components, check_gram, project
-from rbmlib.lab.claims import Estimate
 from rbmlib.rbm import check_seed
+
+from .bootstrap import Interval
 
 FEWEST_REPLICAS = 3
 _Array = NDArray[np.float64]
@@ -40,10 +41,10 @@ class Separation(NamedTuple):
 
     Attributes
     ----------
-    separation : float or Estimate
+    separation : float or Interval
         Distance of the groups' mean scores over the scatter within groups; below 0 if tested points lie on the other
         group's side.
-    accuracy : float or Estimate
+    accuracy : float or Interval
         Share of tested points nearer to the centroid of their own group, averaged over the two groups; 1/2 is chance.
     """
 
@@ -160,12 +161,12 @@ def bootstrap_separation(
     Parameters
     ----------
     confidence, n_resamples, seed
-        As in :func:`rbmlib.lab.claims.bootstrap_interval`.
+        As in :func:`rbmlib.analysis.bootstrap.bootstrap`.
 
     Returns
     -------
     Separation
-        Of :class:`rbmlib.lab.claims.Estimate`.
+        Of :class:`rbmlib.analysis.bootstrap.Interval`.
 
     Raises
     ------
@@ -187,7 +188,7 @@ def bootstrap_separation(
     ends = np.quantile(drawn, [(1 - confidence) / 2, (1 + confidence) / 2], axis=0)
     values = separation(gram, group, replica, n_components, exclude=exclude)
     return Separation(
-        *(Estimate(v, float(low), float(high)) for v, low, high in zip(values, *ends, strict=True))
+        *(Interval(v, float(low), float(high)) for v, low, high in zip(values, *ends, strict=True))
     )
 
 

@@ -19,6 +19,9 @@ from numpy.typing import ArrayLike, NDArray
 from rbmlib.analysis.marchenko_pastur import MarchenkoPastur
 from rbmlib.rbm import check_seed
 
+KEPT = ("nothing", "zeros", "rows")
+"""What a shuffle of weights may leave in its place."""
+
 
 def eigenvalues(weights: ArrayLike) -> NDArray[np.float64]:
     """Eigenvalues of W^T W, descending.
@@ -128,9 +131,9 @@ def count_above(eigenvalues: ArrayLike, law: MarchenkoPastur) -> int:
 
 
 def shuffled_spectra(
-    weights: ArrayLike, n_shuffles: int, seed: int, *, keep_zeros: bool = False
+    weights: ArrayLike, n_shuffles: int, seed: int, *, keep: str = "nothing"
 ) -> NDArray[np.float64]:
-    """Spectra of W with its entries permuted: same entries, no structure.
+    """Spectra of W with its entries permuted: same entries, no structure, or only the one that is kept.
 
     Parameters
     ----------
@@ -139,9 +142,9 @@ def shuffled_spectra(
         Number of permutations.
     seed : int
         Seed in [0, 2**64).
-    keep_zeros : bool
-        Whether zeros stay where they are and only the others are permuted among their places, so that structure of
-        the mask remains.
+    keep : str
+        What structure remains: ``"nothing"``; ``"zeros"``, which stay where they are while the others are permuted among
+        their places; or ``"rows"``, each permuted in itself, so that every visible unit keeps its weights.
 
     Returns
     -------
@@ -151,17 +154,22 @@ def shuffled_spectra(
     Raises
     ------
     ValueError
-        If the weights are no matrix of finite numbers, or n_shuffles or the seed is out of range.
+        If the weights are no matrix of finite numbers, or n_shuffles, the seed or what is kept is out of range.
     """
     matrix = _matrix(weights)
     if n_shuffles < 1:
         raise ValueError(f"n_shuffles must be at least 1, not {n_shuffles!r}")
+    if keep not in KEPT:
+        raise ValueError(f"keep must be one of {', '.join(KEPT)}, not {keep!r}")
     rng = np.random.default_rng(check_seed("seed", seed))
-    places = np.flatnonzero(matrix) if keep_zeros else np.arange(matrix.size)
+    places = np.flatnonzero(matrix) if keep == "zeros" else np.arange(matrix.size)
     spectra = np.empty((n_shuffles, matrix.shape[1]))
     for shuffle in range(n_shuffles):
         shuffled = matrix.copy()
-        shuffled.flat[places] = rng.permutation(matrix.flat[places])
+        if keep == "rows":
+            shuffled = rng.permuted(matrix, axis=1)
+        else:
+            shuffled.flat[places] = rng.permutation(matrix.flat[places])
         spectra[shuffle] = eigenvalues(shuffled)
     return spectra
 

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from rbmlib.analysis.drops import total_removed
 from rbmlib.evidence.words import DASH, percent, scientific
 from rbmlib.kernels.initialisation import derived_seed
 from rbmlib.lab.cell import Cell
@@ -26,7 +27,6 @@ from .mnist_cells import unpacked
 from .mnist_dilution_rules import FAILED, FIG1_REMOVED
 from .mnist_images import digits_of
 from .mnist_judge_cells import OVER_PRUNED
-from .quality_drops import total_removed
 from .tfim_cells import PORTABLE
 
 REPLICA = 0

@@ -11,9 +11,9 @@ from rbmlib.analysis.collapse import (
     overlap_cost,
     rescaled_total,
 )
-from rbmlib.experiments.quality_drops import MEASURES
+from rbmlib.analysis.drops import Measure
 
-Q, AAI = MEASURES["quality"], MEASURES["aai"]
+Q, AAI = Measure(True, "Q"), Measure(False, "E_AAI")
 DILUTION = np.array([0.0, 0.2, 0.4, 0.6, 0.8])
 REMOVED = np.concatenate([np.arange(0, 0.15, 0.05), np.arange(0.14, 0.99, 0.02)])
 

@@ -175,7 +175,7 @@ def test_shuffled_weights_keep_their_entries_and_lose_their_modes():
 def test_structure_of_the_mask_survives_a_shuffle_that_keeps_zeros():
     weights = gaussian(200, 100)
     weights[:, 50:] = 0
-    assert (shuffled_spectra(weights, 2, seed=0, keep_zeros=True)[:, 50:] == 0).all()
+    assert (shuffled_spectra(weights, 2, seed=0, keep="zeros")[:, 50:] == 0).all()
     assert (shuffled_spectra(weights, 2, seed=0)[:, 50:] > 1).all()
 
 
@@ -256,6 +256,7 @@ def test_crossings_of_all_pairs_are_those_of_each():
             "eigenvalues must have a bulk, not all lie",
         ),
         (lambda: shuffled_spectra(np.eye(3), 0, 0), "n_shuffles must be at least 1, not 0"),
+        (lambda: shuffled_spectra(np.eye(3), 1, 0, keep="columns"), "keep must be one of .*, not 'columns'"),
         (lambda: shuffled_spectra(np.eye(3), 1, -1), "seed must be an integer in"),
         (lambda: crossing_index([2, 1], [3, 2, 1]), "second must have the length 2 of first, not 3"),
         (lambda: crossing_index([2, 1], [2, 3]), "second must be descending, not rise at rank 2"),
