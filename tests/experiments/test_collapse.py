@@ -56,7 +56,7 @@ def test_results_are_those_of_the_cells(monkeypatch):
             if cell.name == "judge_samples"
             else ("aai", "second_moment", "ink")
         )
-        return xr.Dataset({name: ("removed", value + f.values) for name in names}, {"removed": f})
+        return xr.Dataset(dict.fromkeys(names, ("removed", value + f.values)), {"removed": f})
 
     monkeypatch.setattr(collapse, "sweep", lambda cells: [made(cell) for cell in cells])
     found = collapse.results(**resolve(PROFILES, "quick"))
