@@ -10,7 +10,7 @@ from types import ModuleType, SimpleNamespace
 import pytest
 from click.testing import CliRunner, Result
 
-import rbmlib.experiments
+from rbmlib import experiments
 from rbmlib.cli import cli
 from rbmlib.publish.project import Project
 
@@ -191,7 +191,7 @@ def test_the_scorecard_prints_what_was_found_and_gives_records_to_programs(
     module.records = lambda: [{"id": "A1.x", "interval": [0.1, None]}]
     module.as_csv = lambda rows: f"id\n{rows[0]['id']}\n"
     monkeypatch.setitem(sys.modules, "rbmlib.experiments.scorecard", module)
-    monkeypatch.setattr(rbmlib.experiments, "scorecard", module, raising=False)
+    monkeypatch.setattr(experiments, "scorecard", module, raising=False)
     assert json.loads(call(project, "scorecard", "--json").output) == [
         {"id": "A1.x", "interval": [0.1, None]}
     ]
