@@ -48,19 +48,17 @@ def diversity_rule(study: Study) -> Finding:
     points = points.transpose("replica", "removed", ...)
     if np.isnan(points.imbalance).any():
         return missing(f"fewer than {FEWEST_ACCEPTED} samples of a machine were accepted as digits")
-    return rules.diversity_rule(points.quality.values, points.imbalance.values, points.entropy.values)
+    return rules.diversity_rule(points.quality.values, points.imbalance.values)
 
 
 def harmless_rule(study: Study) -> Finding:
     """Unpruned machines, by both judges; the measures that need none beside it."""
     whole = study.machines.sel(removed=0.0).transpose("replica", "dilution", ...)
-    found = rules.harmless_rule(
-        {judge: whole[name].values for name, judge in JUDGES.items()}, whole.dilution.values
+    paper, other = (
+        rules.harmless_rule({judge: whole[name].values}, whole.dilution.values)
+        for name, judge in JUDGES.items()
     )
-    each = {
-        judge: decide(part for part in found.parts if part.name.startswith(judge))
-        for judge in JUDGES.values()
-    }
+    found = paper.beside_it(f"{_capital(other.parts[0].told)}: {other.outcome}.")
     beside = []
     for name, values in {
         "E_AAI": whole.aai,
@@ -69,8 +67,11 @@ def harmless_rule(study: Study) -> Finding:
     }.items():
         first, last = (values.isel(dilution=at).mean().item() for at in (0, -1))
         beside.append(f"{name} {first:.3g} and {last:.3g}")
-    found = found.beside_it(_apart(each))
     return found.beside_it(f"At the least and the largest dilution: {', '.join(beside)}.")
+
+
+def _capital(text: str) -> str:
+    return text[0].upper() + text[1:]
 
 
 def by_measure(rule: Callable[..., Finding]) -> Callable[[Study], Finding]:
@@ -154,13 +155,13 @@ def _apart(outcomes: Mapping[str, str]) -> str:
 
 
 def _diversity_says(parts: Sequence[Part]) -> str:
-    quality, _, first, _, second = (number(part.estimate.value, form=".2g") for part in parts)
-    return f"Undiluted machines reach Q = {quality}; removing 20 and 30 % of the weights raises d_f by {first} and {second}."
+    _, first, second = (number(part.estimate.value, form=".2f") for part in parts)
+    return f"Removing 20 and 30 % of an undiluted machine's weights changes its effective digits by {first} and {second} of ten."
 
 
 def _harmless_says(parts: Sequence[Part]) -> str:
-    paper, change, other, _ = (number(part.estimate.value, form=".2g") for part in parts)
-    return f"The paper's kind of judge gives Q of at least {paper}, trend {change}; one that saw no machine at least {other}."
+    level, change = (number(part.estimate.value, form=".2g") for part in parts)
+    return f"By the paper's kind of judge Q of unpruned machines is at least {level} at every dilution, its change {change}."
 
 
 def _sharp_says(parts: Sequence[Part]) -> str:
@@ -169,12 +170,11 @@ def _sharp_says(parts: Sequence[Part]) -> str:
         sum(part.mark == "holds" for part in widths),
         span((part.estimate.value for part in widths), form=".2f"),
     )
-    return f"Q drops over {over} of the drop's position; surely sharper than a third at {sharp} of {len(widths)} dilutions."
+    return f"A machine's Q drops over {over} of the drop's position; sharper than a third at {sharp} of {len(widths)} dilutions."
 
 
 def _robust_says(parts: Sequence[Part]) -> str:
-    total, rest = (number(part.estimate.value, form=".2f") for part in parts)
-    return f"Per unit of dilution Q's drop moves by {total} in the share of all weights, by {rest} in the share of those left."
+    return f"Per unit of dilution the position of Q's drop moves by {parts[0].estimate.value:+.2f} in the share of all weights."
 
 
 def _agree_says(parts: Sequence[Part]) -> str:

@@ -29,13 +29,15 @@ from rbmlib.evidence.rules import (
     missing,
     within,
 )
-from rbmlib.evidence.words import percent
+from rbmlib.evidence.words import interval_text, percent
 from rbmlib.mnist.appearance import Appearance, noise_of_equal_ink
 
-from .quality_drops import MEASURES, estimate_drops
+from .quality_drops import MEASURES, effective_digits, estimate_drops
 
 PLAUSIBLE = 0.90
 """Q above this counts as high (the paper's Fig. 2 begins there)."""
+FEWER_DIGITS = 0.5
+"""A fall of the effective number of digits by more than this is a loss of diversity."""
 TREND = 0.05
 """A change of Q over all dilutions by at most this is slight."""
 SHARP = 1 / 3
@@ -91,29 +93,25 @@ class Curves:
 def diversity_rule(
     quality: NDArray[np.float64],
     imbalance: NDArray[np.float64],
-    entropy: NDArray[np.float64],
     removed: Sequence[float] = (0.0, *FIG1_REMOVED),
 ) -> Finding:
-    """Whether undiluted machines draw plausible digits, which become less diverse at 20 and 30 % removed.
+    """Whether undiluted machines, which draw plausible digits, draw fewer kinds of them at 20 and 30 % removed.
 
     Parameters
     ----------
-    quality, imbalance, entropy : array, (n_replicas, n_points)
-        Q, d_f and class entropy of undiluted machines with the shares `removed`, 0 first.
+    quality, imbalance : array, (n_replicas, n_points)
+        Q and d_f of undiluted machines with the shares `removed`, 0 first.
     """
-    parts = [above("Q without pruning", mean_interval(quality[:, 0]), PLAUSIBLE)]
+    digits = effective_digits(imbalance)
+    parts = [above("Q without pruning", mean_interval(quality[:, 0]), PLAUSIBLE)._replace(premise=True)]
     for point, share in enumerate(removed[1:], start=1):
-        rise = paired_difference(imbalance[:, point], imbalance[:, 0])
-        fall = paired_difference(entropy[:, point], entropy[:, 0])
-        parts += [
-            below(f"entropy with {percent(share)} removed", fall),
-            above(f"d_f with {percent(share)} removed", rise),
-        ]
-    return finding("level, and changes by pruning", parts, last)
+        change = paired_difference(digits[:, point], digits[:, 0])
+        parts.append(below(f"change with {percent(share)} removed", change, -FEWER_DIGITS, "digits"))
+    return finding(f"effective number of digits, claimed to fall by more than {FEWER_DIGITS:g}", parts, last)
 
 
 def harmless_rule(quality: Mapping[str, NDArray[np.float64]], dilution: NDArray[np.float64]) -> Finding:
-    """Whether Q stays high at every dilution, with a slight downward trend, by every judge.
+    """Whether Q stays high at every dilution, with a slight downward trend, by each of some judges.
 
     Parameters
     ----------
@@ -145,31 +143,30 @@ def decide_alike(parts: Sequence[Part]) -> bool:
 
 
 def sharp_rule(curves: Curves, name: str = "quality") -> Finding:
-    """Whether a measure stays flat and then drops sharply, at every dilution.
+    """Whether each machine's measure stays flat and then drops sharply, at every dilution: means over machines, since
+    the mean of their curves is as wide as their positions scatter.
 
     Flatness is a matter of Q, whose plateau has a scale; for other measures the width decides alone.
     """
     values, measure = curves.values[name], MEASURES[name]
-
-    def statistic(drawn: NDArray[np.float64]) -> NDArray[np.float64]:
-        found = drops(curves.removed, drawn, measure)
-        halfway = [
-            np.interp(position / 2, curves.removed, mean)
-            for position, mean in zip(found[:, 0], drawn.mean(axis=0), strict=True)
-        ]
-        return np.stack([found[:, 1] / found[:, 0], halfway - drawn.mean(axis=0)[:, 0]])
-
-    ratios, changes = np.split(np.array(bootstrap_interval(values, statistic, n_resamples=1000)), 2, axis=1)
-    position = drops(curves.removed, values, measure)[:, 0]
-    parts, widths = [], []
-    for p0, ratio, change in zip(curves.dilution, ratios[:, 0].T, changes[:, 0].T, strict=True):
-        at = f"at p0 = {percent(p0)}"
-        widths.append(below(f"width over position {at}", Estimate(*ratio), SHARP))
+    drop = np.array([[find_drop(curves.removed, curve, measure) for curve in machine] for machine in values])
+    width, parts, widths = drop[..., 1] / drop[..., 0], [], []
+    for at, p0 in enumerate(curves.dilution):
+        place = f"at p0 = {percent(p0)}"
+        widths.append(below(f"width over position {place}", mean_interval(width[:, at]), SHARP))
         parts.append(widths[-1])
         if name.startswith("quality"):
-            parts.append(within(f"change half-way to the drop {at}", Estimate(*change), FLAT))
-    where = ", ".join(f"{100 * one:.0f}" for one in position)
-    return finding(f"{measure.label}, which drops at f = {where} %", parts, lambda _: largest(widths))
+            pairs = zip(drop[:, at, 0], values[:, at], strict=True)
+            halfway = [np.interp(x / 2, curves.removed, curve) for x, curve in pairs]
+            parts.append(
+                within(
+                    f"change half-way to the drop {place}", paired_difference(halfway, values[:, at, 0]), FLAT
+                )
+            )
+    where = ", ".join(f"{100 * one:.0f}" for one in drop[..., 0].mean(axis=0))
+    return finding(
+        f"{measure.label} of single machines; drops at f = {where} %", parts, lambda _: largest(widths)
+    )
 
 
 def robust_rule(curves: Curves, name: str = "quality") -> Finding:
@@ -182,13 +179,13 @@ def robust_rule(curves: Curves, name: str = "quality") -> Finding:
         return slopes(curves.dilution, both)
 
     of_total, of_rest = bootstrap_interval(curves.values[name], statistic, n_resamples=1000).each()
-    parts = [
-        above("as a share of all weights", of_total),
-        above("as a share of those that training left", of_rest),
-    ]
+    parts = [above("as a share of all weights", of_total)]
     fixed = 1 - float(np.mean(drops(curves.removed, curves.values[name], measure)[:, 0]))
-    beside = f"A fixed share of those that training left would give {fixed:+.2f} and 0."
-    return finding(f"{measure.label}: move of the drop per unit of dilution", parts, last, beside)
+    beside = (
+        f"As a share of those that training left {interval_text(of_rest, form='+.2f')}; a fixed share of these would give "
+        f"{fixed:+.2f} and 0."
+    )
+    return finding(f"{measure.label}: move of the drop per unit of dilution", parts, beside=beside)
 
 
 def agree_rule(curves: Curves, names: Sequence[str] = TRANSITION) -> Finding:

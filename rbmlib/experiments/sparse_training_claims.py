@@ -60,6 +60,20 @@ def final(rule: Callable[[rules.Errors], Finding], check: bool = False) -> Calla
     return find
 
 
+def one_cluster(study: Study) -> Finding:
+    """Machines with N/2 hidden units, as the paper's methods and figures have it; those with 2N, a slip, beside."""
+    few, many = (
+        {
+            name: one
+            for name, one in machines(study).items()
+            if (one.sizes["hidden"] < one.sizes["visible"]) is small
+        }
+        for small in (True, False)
+    )
+    found = cluster_rules.one_cluster_rule(few)
+    return found.beside_it(f"With 2N {cluster_rules.one_cluster_rule(many).outcome}." if many else "")
+
+
 def _held(text: str) -> Callable[[Sequence[Part]], str]:
     """A sentence with how many parts hold and fail, and the one farthest from its bound."""
 
@@ -117,8 +131,10 @@ RULES = {
         ),
     ),
     "A5.one-cluster-per-unit": Rule(
-        lambda study: cluster_rules.one_cluster_rule(machines(study)),
-        _held("Each hidden unit has one cluster of three"),
+        one_cluster,
+        _filled(
+            "With N/2 hidden units {} have one cluster at criticality, of {} weights, and {} in the paramagnet, of {} weights.",
+        ),
     ),
     "A5.breaking-degrades": Rule(
         final(cluster_rules.breaking_rule), _held("Breaking clusters up degrades, and by no single step")

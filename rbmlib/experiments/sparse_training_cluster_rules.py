@@ -61,7 +61,11 @@ def one_cluster_rule(machines: Mapping[str, xr.DataArray]) -> Finding:
         excess = above(
             "excess over shuffled weights", paired_difference(these.share, these.shuffled), unit="%"
         )
-        parts.append(every(name, [share, excess]))
+        parts.append(
+            share._replace(name=f"{share.name}, {name}")
+            if excess.mark == "holds"
+            else every(name, [share, excess])
+        )
         parts.append(
             within(f"size of a cluster, {name}", mean_interval(these.size), SIZE_MARGIN, CLUSTER_SIZE)
         )

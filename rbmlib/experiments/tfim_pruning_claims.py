@@ -17,8 +17,8 @@ from rbmlib.evidence.claims import Rule, Verdict
 from rbmlib.evidence.claims import settle as settle_by
 from rbmlib.evidence.curves import onsets
 from rbmlib.evidence.estimates import paired_difference
-from rbmlib.evidence.rules import Finding, Part, farthest, largest, least, missing, other_setting
-from rbmlib.evidence.words import DASH, MINUS, number, percent, removed_percent
+from rbmlib.evidence.rules import Finding, Part, largest, least, missing, other_setting
+from rbmlib.evidence.words import DASH, MINUS, percent, removed_percent
 from rbmlib.lab.profiles import label, resolve
 from rbmlib.pruning import min_weights_to_connect, weight_concentration
 
@@ -67,7 +67,9 @@ def converged(study: Study) -> Finding:
         for rate in study.convergence.rate.values
     }
     (first, found), *others = by_rate.items()
-    told = "; ".join(f"{rate} rate: {one.outcome}" for rate, one in others)
+    told = "; ".join(
+        f"{rate} rate: {one.outcome}, at most {rules.from_one(one.parts).told}" for rate, one in others
+    )
     found = found._replace(lead=f"rate {first}: {found.lead}")
     return found.beside_it(f"{told[0].upper()}{told[1:]}." if told else "")
 
@@ -120,10 +122,10 @@ def _energy_says(parts: Sequence[Part]) -> str:
 
 
 def _converged_says(parts: Sequence[Part]) -> str:
-    held, far = sum(part.mark == "holds" for part in parts), farthest(parts)
+    held, far = sum(part.mark == "holds" for part in parts), rules.from_one(parts)
     return (
-        f"{held} of {len(parts)} errors surely rest within {rules.CONVERGED_BAND:g} standard deviations by epoch 500; farthest is "
-        f"{far.name}, {number(far.estimate.value, form='.2g')}."
+        f"At rate 0.05 {held} of {len(parts)} errors surely rest within a quarter by epoch 500; farthest is {far.name}, "
+        f"{far.estimate.value:.2f} times late."
     )
 
 

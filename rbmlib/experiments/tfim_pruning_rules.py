@@ -6,7 +6,7 @@ over seeds.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -20,7 +20,6 @@ from rbmlib.evidence.rules import (
     Part,
     above,
     every,
-    farthest,
     finding,
     is_exactly,
     largest,
@@ -45,8 +44,8 @@ GROWTH = 1.5
 """A measure that grows beyond this multiple of its dense value has lost significant accuracy."""
 HALF_MARGIN = 0.5
 """A measure that stays within this share of its dense value has lost nothing significant."""
-CONVERGED_BAND = 2.0
-"""Standard deviations over seeds within which an early average counts as the late one."""
+CONVERGED = 0.8, 1.25
+"""An error whose early mean lies between these multiples of its late one has come to rest."""
 FIRST_STAGES = 6
 """Stages 0 to 5, that is, up to 41 % removed, over which sensitivities are compared."""
 FEWEST_SEEDS = 5
@@ -188,22 +187,26 @@ def energy_least_rule(curves: Curves) -> Finding:
 
 
 def converged_rule(training: xr.DataArray) -> Finding:
-    """Whether the mean over epochs 400 to 500 is that of the last 300 epochs, to within the band of the seeds.
-
-    ``training`` is (field, seed, epoch, measure) at one rate. One seed has no band and decides nothing.
+    """Whether each error's mean over epochs 400 to 500 is that over the last 300 epochs, to within a quarter: the
+    geometric mean over seeds of their ratio. ``training`` is (field, seed, epoch, measure) at one rate.
     """
     start = int(training.epoch[-1]) - 300
     parts: list[Part] = []
     for field in training.field.values:
         for measure in PLOTTED:
             values = training.sel(field=field, measure=measure).dropna("seed", how="all")
-            early = values.sel(epoch=slice(400, 500)).mean("epoch").values
-            late = values.sel(epoch=slice(start, None)).mean("epoch").values
-            spread = late.std(ddof=1) if len(late) > 1 else 1.0
-            one = paired_difference(early, late) / spread
-            parts.append(within(f"{NAMES[measure]} at {at_field(field)}", one, CONVERGED_BAND, unit="SD"))
-    lead = f"mean over epochs 400-500 minus mean over epochs {start}-{start + 300}, in standard deviations over seeds"
-    return finding(lead, parts, farthest)
+            early, late = (
+                values.sel(epoch=slice(*ends)).mean("epoch").values for ends in ((400, 500), (start, None))
+            )
+            ratio = mean_interval(np.log(early / late)).map(lambda x: float(np.exp(x)))
+            parts.append(Part(f"{NAMES[measure]} at {at_field(field)}", ratio, *CONVERGED))
+    lead = f"mean error over epochs 400-500 over that of epochs {start}-{start + 300}, claimed between 0.8 and 1.25"
+    return finding(lead, parts, from_one)
+
+
+def from_one(parts: Sequence[Part]) -> Part:
+    """The part whose ratio is farthest from 1."""
+    return max(parts, key=lambda part: abs(np.log(part.estimate.value)))
 
 
 def schedule_rule(kept: NDArray[np.integer]) -> Finding:

@@ -38,8 +38,7 @@ def study(synthetic_mnist) -> Study:
     machines = synthetic_mnist.machines((0.0, 0.4, 0.8), n_replicas=6)
     # The paper's story: diversity falls early, failed machines draw a few strokes in the middle.
     early = machines.removed.isin([0.2, 0.3])
-    machines["imbalance"] = machines.imbalance.where(~early, machines.imbalance * 1.5)
-    machines["entropy"] = machines.entropy + 0.003 * np.cos(np.arange(6))[:, None, None] - 0.05 * early
+    machines["imbalance"] = machines.imbalance.where(~early, machines.imbalance + 0.002)
     noise = np.random.default_rng(5).normal(0, 1, machines.ink.shape)
     for name, scale in (("ink", 0.003), ("contact", 0.03), ("variation", 0.01), ("off_centre", 0.05)):
         machines[name] = machines[name] + scale * noise
@@ -82,11 +81,10 @@ def test_measures_that_drop_earlier_than_quality_do_not_agree_with_it(verdicts):
     assert verdict.value < -0.05
 
 
-def test_a_judge_who_accepts_less_leaves_the_claim_of_harmless_dilution_open(verdicts):
+def test_a_judge_who_accepts_less_stands_beside_and_decides_nothing(verdicts):
     verdict = verdicts["B2.dilution-harmless"]
-    assert verdict.verdict == "reproduced in part"
-    assert "judge of over-pruned machines reproduced" in verdict.reason
-    assert "judge that saw no machine" in verdict.reason
+    assert verdict.verdict == "reproduced"
+    assert re.search(r"Judge that saw no machine, .*: (not reproduced|reproduced in part)\.", verdict.reason)
     assert "log-likelihood" in verdict.reason
 
 
@@ -108,11 +106,11 @@ def test_measures_with_another_verdict_than_quality_are_named(study):
     assert "E(2) not reproduced" in found.text
 
 
-def test_a_drop_at_one_share_of_what_is_left_reproduces_robustness_in_part(study, synthetic_mnist):
+def test_a_drop_at_one_share_of_what_is_left_is_robust_and_says_that_this_is_counting(study, synthetic_mnist):
     fixed = synthetic_mnist.machines((0.0, 0.4, 0.8), n_replicas=6, slope=0.0)
     found = verdict_of("B3.dilute-more-robust", changed(study, quality=fixed.quality))
-    assert [part.mark for part in found.parts] == ["holds", "open"]
-    assert found.outcome == "not decided"
+    assert found.outcome == "reproduced"
+    assert "a fixed share of these would give" in found.beside
 
 
 def test_a_run_without_controls_leaves_the_crucial_few_open(study):
