@@ -59,7 +59,17 @@ def _answer(study: Study, ranks: _Array) -> str:
     where = "do not all cross" if crossing is None else f"cross at rank {interval_text(crossing, '', '.0f')}"
     return (
         f"{span(trained.mean(axis=0), '', '.0f')} eigenvalues lie above the edge of the random law "
-        f"({span(shuffled.mean(axis=0), '', '.0f')} when the weights are shuffled), and the spectra of different dilutions {where}."
+        f"({span(shuffled.mean(axis=0), '', '.0f')} when the weights are shuffled), the spectra of different dilutions {where}, "
+        f"and {_few_told(study)}."
+    )
+
+
+def _few_told(study: Study) -> str:
+    quality = study.truncated.quality.sel(biases=BIASES[1]).mean("replica")
+    modes = _nearest(quality.modes.values.tolist())
+    return (
+        f"machines of their {modes} largest modes with compensated biases reach Q = "
+        f"{span(quality.sel(modes=modes).values, '', '.2f')}, those of all modes {span(quality.isel(modes=-1).values, '', '.2f')}"
     )
 
 
