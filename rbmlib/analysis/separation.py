@@ -73,7 +73,7 @@ def cross_validated_scores(
     replica : array, (n_points,)
         Labels of what shares weights, masks or seeds; either group must be in at least two.
     n_components : int
-        Number of principal axes in which the direction is looked for.
+        Number of principal axes in which the direction is looked for; n_points - 2 takes all that a fold has.
     exclude : bool
         Whether points of the tested replica are left out of the training. If False only the tested points are, and never
         two of a replica at once if that can be avoided, as if all points were independent: for comparison.

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import datetime
 import math
+import re
+import subprocess
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -106,6 +109,13 @@ class Verdict:
             raise ValueError(f"seeds of {self.id} is {self.seeds!r}; it must be an integer of 0 or more")
         object.__setattr__(self, "seeds", int(self.seeds))
 
+    @property
+    def count(self) -> str:
+        """How many parts hold, and fail, of those that are no premises; empty where there is none."""
+        marks = [part.mark for part in self.parts if not part.premise]
+        failed = f", {marks.count('fails')} fail" if "fails" in marks else ""
+        return f"{marks.count('holds')} of {len(marks)} hold{failed}" if marks else ""
+
     def to_json(self) -> dict[str, Any]:
         """Return the verdict as what JSON holds; an infinite bound becomes null."""
         interval = self.interval and [bound if math.isfinite(bound) else None for bound in self.interval]
@@ -143,14 +153,15 @@ def load_claims(path: str | PathLike[str]) -> list[Claim]:
     """
     try:
         tables = tomllib.loads(Path(path).read_text(encoding="utf-8")).get("claim", [])
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:  # not TOML, or not even text
         raise ValueError(f"{path} is not valid TOML: {error}") from error
     claims: dict[str, Claim] = {}
     for number, table in enumerate(tables, start=1):
         name = table.get("id", f"number {number}")
         if not set(_FIELDS) <= set(table) <= {*_FIELDS, *_OPTIONAL}:
             raise ValueError(
-                f"claim {name} has fields {sorted(table)}; it must have {', '.join(_FIELDS)}, and may have {' and '.join(_OPTIONAL)}"
+                f"claim {name} has fields {sorted(table)}; it must have "
+                f"{', '.join(_FIELDS)}, and may have {' and '.join(_OPTIONAL)}"
             )
         empty = [field for field, text in table.items() if not isinstance(text, str) or not text.strip()]
         if empty:
@@ -164,6 +175,72 @@ def load_claims(path: str | PathLike[str]) -> list[Claim]:
         more = {field: table[field].strip() for field in _OPTIONAL if field in table}
         claims[name] = Claim(*(table[field].strip() for field in _FIELDS), **more)
     return list(claims.values())
+
+
+class Written(NamedTuple):
+    """When the words of a rule were last changed.
+
+    Attributes
+    ----------
+    commit : str
+        The newest commit that touched them.
+    date : str
+        Its day in UTC, as ISO 8601.
+    """
+
+    commit: str
+    date: str
+
+    def before(self, oldest: str) -> bool | None:
+        """Whether that was before the day of the oldest result; None on the same day, of which nobody can tell."""
+        return None if self.date == oldest else self.date < oldest
+
+
+def rules_written(path: str | PathLike[str]) -> dict[str, Written]:
+    """When each rule of a catalogue was last changed in its wording, as Git knows it.
+
+    Parameters
+    ----------
+    path : path-like
+        The catalogue.
+
+    Returns
+    -------
+    dict of str to Written
+        By the claim's id; without those that are not committed, and empty where there is no history to ask.
+    """
+    path = Path(path)
+    command = ["git", "-C", str(path.parent), "blame", "--line-porcelain", "--", path.name]
+    try:
+        lines = subprocess.run(
+            command, capture_output=True, check=True, text=True, encoding="utf-8"
+        ).stdout.splitlines()
+    except (OSError, subprocess.CalledProcessError):
+        return {}
+    newest: dict[str, tuple[int, str]] = {}
+    commit, seconds, claim, inside = "", 0, "", False
+    for line in lines:
+        word, _, rest = line.partition(" ")
+        if line.startswith("\t"):
+            text = line[1:]
+            if text.startswith("id = "):
+                claim = text.split('"')[1]
+            inside = text.startswith("settled_by = ") or (inside and not re.match(r"(\w+ = |\[\[|$)", text))
+            if inside:
+                newest[claim] = max(newest.get(claim, (0, "")), (seconds, commit))
+        elif word == "committer-time":
+            seconds = int(rest)
+        elif len(word) == 40 and not set(word) - set("0123456789abcdef"):
+            commit = word
+    days = {
+        claim: datetime.datetime.fromtimestamp(at, datetime.UTC).date().isoformat()
+        for claim, (at, _) in newest.items()
+    }
+    return {
+        claim: Written(commit[:7], days[claim])
+        for claim, (_, commit) in newest.items()
+        if set(commit) != {"0"}
+    }
 
 
 class Rule(NamedTuple):

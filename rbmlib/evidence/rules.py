@@ -5,7 +5,8 @@ interval lies on that side, and fails if it lies on the other. *No difference* h
 before: it holds if the whole interval lies inside, and fails if it lies outside. Else it is open. Bounds are effect sizes,
 never standard errors.
 
-*Premises*, without which a claim would mean nothing, are named as such.
+A claim is reproduced if all of its parts hold, reproduced in part if some hold and some fail, not reproduced if none
+holds and any fails, and else not decided. *Premises*, without which a claim would mean nothing, are shown and do not count.
 """
 
 from __future__ import annotations
@@ -52,15 +53,10 @@ class Part(NamedTuple):
         """``"holds"``, ``"fails"`` or ``"open"``, by the interval alone."""
         _, low, high = self.estimate
         if math.isfinite(self.least) and math.isfinite(self.most):  # inside a margin, its ends included
-            return (
-                "holds"
-                if self.least <= low and high <= self.most
-                else "fails"
-                if high < self.least or low > self.most
-                else "open"
-            )
-        holds = low > self.least if math.isfinite(self.least) else high < self.most
-        fails = high < self.least if math.isfinite(self.least) else low > self.most
+            holds, fails = self.least <= low and high <= self.most, high < self.least or low > self.most
+        else:
+            holds = low > self.least if math.isfinite(self.least) else high < self.most
+            fails = high < self.least if math.isfinite(self.least) else low > self.most
         return "holds" if holds else "fails" if fails else "open"
 
     @property
@@ -72,9 +68,14 @@ class Part(NamedTuple):
         """The part as what JSON holds; an infinite end becomes null."""
         value, *ends = (_plain(x) for x in self.estimate)
         return {
-            "name": self.name, "value": value, "interval": ends, "unit": self.unit, "claimed": [_plain(self.least), _plain(self.most)],
-            "mark": self.mark, "premise": self.premise,
-        }  # fmt: skip
+            "name": self.name,
+            "value": value,
+            "interval": ends,
+            "unit": self.unit,
+            "claimed": [_plain(self.least), _plain(self.most)],
+            "mark": self.mark,
+            "premise": self.premise,
+        }
 
 
 def _plain(value: float) -> float | None:
@@ -124,7 +125,7 @@ def some(name: str, parts: Iterable[Part]) -> Part:
 
 def most(name: str, parts: Iterable[Part]) -> Part:
     """The part that decides whether more than half of several hold: the middle one, from failing to holding."""
-    ranked = sorted(parts, key=lambda part: (("fails", "open", "holds").index(part.mark), -_excess(part)))
+    ranked = sorted(parts, key=lambda part: (("fails", "open", "holds").index(part.mark), -excess(part)))
     middle = ranked[(len(ranked) - 1) // 2]
     return middle._replace(name=_joined(name, middle.name))
 
@@ -132,11 +133,11 @@ def most(name: str, parts: Iterable[Part]) -> Part:
 def _deciding(name: str, parts: Iterable[Part], order: Sequence[Mark], choose: Callable) -> Part:
     found = list(parts)
     first = min((part.mark for part in found), key=order.index)
-    decides = choose((part for part in found if part.mark == first), key=_excess)
+    decides = choose((part for part in found if part.mark == first), key=excess)
     return decides._replace(name=_joined(name, decides.name))
 
 
-def _excess(part: Part) -> float:
+def excess(part: Part) -> float:
     """How far a value lies beyond its bounds; negative inside."""
     return max(part.least - part.estimate.value, part.estimate.value - part.most)
 
@@ -149,19 +150,25 @@ def _joined(name: str, detail: str) -> str:
 
 
 def decide(parts: Iterable[Part]) -> Outcome:
-    """The verdict on a claim of several parts, premises included: in part where some hold and others do not.
+    """The verdict on a claim that all of its parts must bear out; premises do not count.
 
     Raises
     ------
     ValueError
-        If there is no part.
+        If there is nothing but premises.
     """
-    marks = {part.mark for part in parts}
+    marks = {part.mark for part in parts if not part.premise}
     if not marks:
-        raise ValueError("a claim needs at least one part")
-    if len(marks) == 1:
-        return {"holds": "reproduced", "fails": "not reproduced", "open": "not decided"}[marks.pop()]
-    return "reproduced in part" if "holds" in marks else "not decided"
+        raise ValueError("a claim needs at least one part that is no premise")
+    if "holds" in marks:
+        return (
+            "reproduced"
+            if marks == {"holds"}
+            else "reproduced in part"
+            if "fails" in marks
+            else "not decided"
+        )
+    return "not reproduced" if "fails" in marks else "not decided"
 
 
 class Finding(NamedTuple):
@@ -236,6 +243,16 @@ def least(parts: Sequence[Part]) -> Part:
 def largest(parts: Sequence[Part]) -> Part:
     """The part of the largest value."""
     return max(parts, key=lambda part: part.estimate.value)
+
+
+def farthest(parts: Sequence[Part]) -> Part:
+    """The part whose value is farthest from zero."""
+    return max(parts, key=lambda part: abs(part.estimate.value))
+
+
+def largest_excess(parts: Sequence[Part]) -> Part:
+    """The part whose value is farthest on the wrong side of its bounds, or nearest to them."""
+    return max(parts, key=excess)
 
 
 def last(parts: Sequence[Part]) -> Part:

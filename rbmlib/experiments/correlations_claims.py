@@ -23,12 +23,13 @@ from rbmlib.evidence.rules import (
     below,
     decide,
     every,
+    farthest,
     finding,
     largest,
     other_setting,
     within,
 )
-from rbmlib.evidence.words import MINUS, joined, number, percent, span
+from rbmlib.evidence.words import joined, number, percent, span
 from rbmlib.lab.profiles import label, resolve
 
 from . import correlations
@@ -121,7 +122,7 @@ def larger_rule(evidence: Evidence) -> Finding:
     beside = f"With d <= {rules.FIXED_DISTANCE}: {near}; with the exact curve for the dense one: {exact}."
     found = parts(rules.largest_distance, True)
     known = [part for part in found if np.isfinite(part.estimate.low)] or found
-    lead = "gain in the share of weights removed when so much of the dense correlation is left, from one size to the next, in points"
+    lead = "gain in weights removed when so much of the dense correlation is left, from one size to the next, in points"
     return finding(lead, found, lambda _: min(known, key=lambda part: part.estimate.value), beside)
 
 
@@ -224,17 +225,13 @@ def size_rule(evidence: Evidence) -> Finding:
         for make in (order_parts, shape_parts)
     )
     lead = f"order of sensitivities, and error curves over their dense value less those of N = {SMALL}"
-    return finding(lead, order + shapes, lambda _: max(shapes, key=lambda part: abs(part.estimate.value)))
+    return finding(lead, order + shapes, lambda _: farthest(shapes))
 
 
 def _algebraic_says(parts: Sequence[Part]) -> str:
-    final = [part for part in parts if not part.premise]
-    told = {"holds": "is exponential", "fails": "is still algebraic", "open": "is undecided"}
-    each = joined(
-        f"{part.name.partition(' after')[0]} {told[part.mark]} ({number(part.estimate.value, form='.2f')})"
-        for part in final
-    )
-    return f"With the last weights pruned the decay at {each}, by the log ratio of misfits."
+    told = {"holds": "exponential", "fails": "still algebraic", "open": "undecided"}
+    each = [f"{told[part.mark]} at {part.name.partition(' after')[0]}" for part in parts if not part.premise]
+    return f"After the last iteration the decay of correlations is {joined(each)}."
 
 
 def _larger_says(parts: Sequence[Part]) -> str:
@@ -244,31 +241,31 @@ def _larger_says(parts: Sequence[Part]) -> str:
         gain = number(100 * part.estimate.value, form=".1f") if np.isfinite(part.estimate.low) else "unknown"
         told.append(f"{sizes} {gain}")
     half = len(told) // 2
-    return f"Points more that a longer chain bears until a tenth of its correlation is lost: {', '.join(told[:half])}; half: {', '.join(told[half:])}."
+    return (
+        f"Points more that a longer chain bears until a tenth of its correlation is lost: {', '.join(told[:half])}; "
+        f"half: {', '.join(told[half:])}."
+    )
 
 
 def _connectivity_says(parts: Sequence[Part]) -> str:
-    among = [part for part in parts if not part.premise]
-    known = [part for part in among if np.isfinite(part.estimate.low)]
+    known = [part for part in parts if not part.premise and np.isfinite(part.estimate.low)]
+    if not known:
+        return "No difference between sizes was large enough to explain."
     told = joined(
-        f"{part.estimate.value:.2f} ({part.name.rpartition('N = ')[2].replace(' less ', ' against ')})"
+        f"{part.estimate.value:.2f} ({part.name.rpartition('N = ')[2].replace('less', 'against')})"
         for part in known
     )
     verb = "still" if any(part.mark == "fails" for part in known) else "only"
-    return (
-        f"Among machines whose graph is whole, kept correlation {verb} differs by {told}."
-        if known
-        else "No difference was large enough to explain."
-    )
+    return f"Among machines whose graph is whole, kept correlation {verb} differs by {told}."
 
 
 def _size_says(parts: Sequence[Part]) -> str:
     shapes = [part for part in parts if part.unit == "decades"]
-    inside = sum(part.mark == "holds" for part in shapes)
-    apart = span((abs(part.estimate.value) for part in shapes), form=".1f")
-    return (
-        f"{inside} of {len(shapes)} error curves of N = 50 and 100 follow those of N = 18 within half a decade; they lie {apart} decades off."
-    ).replace("-", MINUS)
+    inside, apart = (
+        sum(part.mark == "holds" for part in shapes),
+        span((abs(part.estimate.value) for part in shapes), form=".1f"),
+    )
+    return f"{inside} of {len(shapes)} error curves of longer chains follow N = 18 within half a decade; {apart} decades off."
 
 
 RULES = {

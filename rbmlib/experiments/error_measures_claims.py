@@ -10,7 +10,7 @@ import xarray as xr
 
 from rbmlib.evidence.claims import Rule, Verdict
 from rbmlib.evidence.rules import Finding, Part, least
-from rbmlib.evidence.words import DASH, MINUS, joined, percent, span
+from rbmlib.evidence.words import DASH, MINUS, percent, span
 from rbmlib.lab.profiles import resolve
 
 from . import error_measures, tfim_machines
@@ -34,23 +34,23 @@ def _correlated_says(parts: Sequence[Part]) -> str:
 
 
 def _stage_says(parts: Sequence[Part]) -> str:
-    return f"Rank correlations with KL differ by up to {span(abs(part.estimate.value) for part in parts[::2])} between measures and by up to {span(abs(part.estimate.value) for part in parts[1::2])} between stages."
+    measures, stages = (
+        span((abs(part.estimate.value) for part in parts[at::2]), form=".2f") for at in (0, 1)
+    )
+    return f"Rank correlations with KL differ by up to {measures} between measures and by up to {stages} between stages."
 
 
 def _sensitivity_says(parts: Sequence[Part]) -> str:
     told = [f"{part.estimate.value:.2g}" for part in parts]
     return (
-        f"Slopes against KL of eROE, mROE and C_MSE are {joined(told[:3])} at criticality, {joined(told[3:])} in the paramagnet; equal "
-        "would be 1, 0.5, 1."
+        f"Slopes against KL of eROE, mROE, C_MSE: {', '.join(told[:3])} at criticality, {', '.join(told[3:])} in the paramagnet; "
+        "equal: 1, 0.5, 1."
     ).replace("-", MINUS)
 
 
 def _misleads_says(parts: Sequence[Part]) -> str:
-    (part,) = parts
-    verb = {"holds": "There is", "fails": "There is no", "open": "It stays open whether there is"}[part.mark]
-    return f"{verb} a stage with eROE below 1.5, mROE above 2 and C_MSE above 4 times dense.".replace(
-        "no a", "no"
-    )
+    count = {"holds": "Some", "fails": "No", "open": "Perhaps some"}[parts[0].mark]
+    return f"{count} stage has eROE below 1.5, mROE above 2 and C_MSE above 4 times its dense value."
 
 
 RULES = {

@@ -12,7 +12,7 @@ Every threshold stands here. The seeds of the pruning study
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from itertools import combinations
 
 import numpy as np
@@ -22,7 +22,7 @@ from scipy.stats import spearmanr
 
 from rbmlib.evidence.estimates import Estimate, mean_interval
 from rbmlib.evidence.estimates import slopes as least_squares
-from rbmlib.evidence.rules import Finding, Part, above, below, every, finding, least
+from rbmlib.evidence.rules import Finding, Part, above, below, every, finding, largest_excess, least
 from rbmlib.evidence.words import percent
 
 from .tfim_pruning_rules import CRITICAL, FEWEST_SEEDS, PARAMAGNETIC, PHYSICAL, at_field
@@ -221,19 +221,12 @@ def sensitivity_rule(results: xr.Dataset) -> Finding:
             parts.append(side(f"{NAMES[name]} at {at_field(field)}", one, EQUAL_SENSITIVITY[name]))
             plain.append(f"{slopes(results, field, name, plain_slope).mean():.2f}")
     lead = (
-        "slopes of log error against log KL above the dense values, where equal sensitivity is 1 for the quadratic eROE and C_MSE and "
-        "0.5 for the linear mROE"
+        "slopes of log error against log KL above the dense values, where equal sensitivity is 1 for the quadratic eROE "
+        "and C_MSE and 0.5 for the linear mROE"
     )
 
-    def nearest(parts: tuple[Part, ...]) -> Part:
-        one = min(
-            parts,
-            key=lambda part: (
-                part.estimate.value - part.least
-                if np.isfinite(part.least)
-                else part.most - part.estimate.value
-            ),
-        )
+    def nearest(parts: Sequence[Part]) -> Part:
+        one = largest_excess(parts)
         return one._replace(estimate=one.estimate - (one.least if np.isfinite(one.least) else one.most))
 
     return finding(lead, parts, nearest, f"With the floors left in {', '.join(plain)}.")

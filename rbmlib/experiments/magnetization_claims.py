@@ -22,20 +22,20 @@ from .tfim_pruning_rules import CRITICAL
 
 def _resembles_says(parts: Sequence[Part]) -> str:
     told = ", ".join(f"{percent(part.estimate.value, 1)} in {part.name}" for part in parts)
-    return f"Dense machines deviate from their training data by {told}."
+    return f"Dense machines deviate from their data by {told}."
 
 
 def _training_set_says(parts: Sequence[Part]) -> str:
     order, mean, peaks, zero, ratio, spread = (part.estimate.value for part in parts)
     return (
-        f"Training sets have mean |m| {order:.3f}, mean m {mean:.4f}, peaks at {peaks:.2f}, centre at {zero:.2f} of them, occurrence ratio "
-        f"{ratio:.2f} \u00b1 {spread:.2f}."
+        f"Training sets have mean |m| {order:.3f}, mean m {mean:.4f}, peaks at {peaks:.2f}, centre at {zero:.2f} of them, "
+        f"occurrence ratio {ratio:.2f} \u00b1 {spread:.2f}."
     ).replace("-", MINUS)
 
 
 def _single_peak_says(parts: Sequence[Part]) -> str:
-    dense, pruned = (part.estimate.value for part in parts)
-    return f"The highest side peak is {dense:.2f} times the centre's bar in dense machines and {pruned:.2f} times after the last iteration."
+    dense, pruned = (f"{part.estimate.value:.2f}" for part in parts)
+    return f"The highest side peak is {dense} times the centre's bar in dense machines, {pruned} times after the last iteration."
 
 
 RULES = {
@@ -139,4 +139,6 @@ def _with_range(values: np.ndarray) -> str:
 
 
 def _plus_minus(mean: xr.DataArray, spread: xr.DataArray) -> str:
+    if not np.isfinite([mean.mean().item(), spread.mean().item()]).all():
+        return "\u2013"  # no pair occurs often enough in any of them
     return f"{mean.mean().item():.3f} \u00b1 {spread.mean().item():.3f}"

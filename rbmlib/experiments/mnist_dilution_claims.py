@@ -160,13 +160,16 @@ def _diversity_says(parts: Sequence[Part]) -> str:
 
 def _harmless_says(parts: Sequence[Part]) -> str:
     paper, change, other, _ = (number(part.estimate.value, form=".2g") for part in parts)
-    return f"By the paper's kind of judge Q is at least {paper}, its trend {change}; by a judge that saw no machine at least {other}."
+    return f"The paper's kind of judge gives Q of at least {paper}, trend {change}; one that saw no machine at least {other}."
 
 
 def _sharp_says(parts: Sequence[Part]) -> str:
     widths = [part for part in parts if part.name.startswith("width")]
-    sharp = sum(part.mark == "holds" for part in widths)
-    return f"Q stays flat, then drops over {span(part.estimate.value for part in widths)} of the drop's position; surely sharp at {sharp} of {len(widths)} dilutions."
+    sharp, over = (
+        sum(part.mark == "holds" for part in widths),
+        span((part.estimate.value for part in widths), form=".2f"),
+    )
+    return f"Q drops over {over} of the drop's position; surely sharper than a third at {sharp} of {len(widths)} dilutions."
 
 
 def _robust_says(parts: Sequence[Part]) -> str:
@@ -176,9 +179,9 @@ def _robust_says(parts: Sequence[Part]) -> str:
 
 def _agree_says(parts: Sequence[Part]) -> str:
     gaps = [part.estimate.value for part in parts]
-    side = "earlier" if max(gaps) < 0 else "apart"
-    inside = sum(part.mark == "holds" for part in parts)
-    return f"The other measures drop {span((abs(gap) for gap in gaps), '%', '.2g').removesuffix(' %')} points {side} than Q; {inside} of {len(parts)} lie within 5 points."
+    inside, side = sum(part.mark == "holds" for part in parts), "earlier" if max(gaps) < 0 else "apart"
+    points = span((abs(gap) for gap in gaps), "%", ".2g").removesuffix(" %")
+    return f"The other measures drop {points} points {side} than Q; {inside} of {len(parts)} lie within 5 points."
 
 
 def _crucial_says(parts: Sequence[Part]) -> str:
@@ -192,8 +195,8 @@ def _crucial_says(parts: Sequence[Part]) -> str:
 def _failure_says(parts: Sequence[Part]) -> str:
     ink, contact, variation, middle = (part.estimate.value for part in parts)
     return (
-        f"Failed machines draw {ink:.2f} times the data's ink, {percent(contact)} of the way from noise to strokes, variation {variation:.2f}, "
-        f"centred in {percent(middle)}."
+        f"Failed machines draw {ink:.2f} times the data's ink, {percent(contact)} of the way from noise to strokes, variation "
+        f"{variation:.2f}, centred in {percent(middle)}."
     )
 
 

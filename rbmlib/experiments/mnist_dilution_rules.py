@@ -21,6 +21,7 @@ from rbmlib.evidence.rules import (
     above,
     below,
     every,
+    farthest,
     finding,
     largest,
     last,
@@ -208,7 +209,7 @@ def agree_rule(curves: Curves, names: Sequence[str] = TRANSITION) -> Finding:
         for (label, p0), one in zip(places, found, strict=True)
     ]
     lead = "drop of each measure minus that of Q, in points of the weights that training left"
-    return finding(lead, parts, lambda parts: max(parts, key=lambda part: abs(part.estimate.value)))
+    return finding(lead, parts, farthest)
 
 
 def crucial_rule(

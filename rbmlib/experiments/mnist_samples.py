@@ -188,7 +188,7 @@ def _by(name: str, shares: xr.DataArray, texts: list[str]) -> str:
 
 def _half(quality: xr.DataArray) -> str:
     """The frames between which Q falls to half of its first value for the first time."""
-    values = quality.squeeze().values
+    values = quality.values.reshape(-1)
     fallen = np.flatnonzero(values <= FAILED * values[0])
     if not fallen.size or fallen[0] == 0:
         return DASH

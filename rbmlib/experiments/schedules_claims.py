@@ -58,9 +58,11 @@ def schedule_finding(results: xr.Dataset) -> Finding:
 
 
 def _says(parts: Sequence[Part]) -> str:
-    held = sum(part.mark == "holds" for part in parts)
-    far = rules.displaced(parts).estimate.value
-    return f"{held} of {len(parts)} comparisons with the standard schedule stay within a factor {rules.MARGIN:g}; the largest displacement is \u00d7 {far:.2f}."
+    held, far = sum(part.mark == "holds" for part in parts), rules.displaced(parts).estimate.value
+    return (
+        f"{held} of {len(parts)} comparisons with the standard schedule stay within a factor {rules.MARGIN:g}; the largest "
+        f"displacement is \u00d7 {far:.2f}."
+    )
 
 
 RULES = {"A2.other-schedules": Rule(schedule_finding, _says)}
@@ -131,8 +133,9 @@ def numbers(results: xr.Dataset, parameters: Mapping[str, Any]) -> dict[str, str
         here = results.sel(field=[field])
         for name, chosen in (("ratio", firsts), ("ratio-halved", [halved])):
             every = [one for run in chosen for one in rules.displacements(here, run) if one.measure == "kl"]
-            low, high = (pick(one.ratio.value for one in every) for pick in (min, max))
-            found[f"schedules-{name}-{place}"] = _range(f"{low:.2f}", f"{high:.2f}")
+            if every:  # a standard schedule that ends before the other's first step has nothing to compare
+                low, high = (pick(one.ratio.value for one in every) for pick in (min, max))
+                found[f"schedules-{name}-{place}"] = _range(f"{low:.2f}", f"{high:.2f}")
     return found
 
 

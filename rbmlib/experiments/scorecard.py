@@ -8,15 +8,18 @@ its claims are not decided, and the reason says what to run.
 
 from __future__ import annotations
 
+import csv
 import html
+import io
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from types import ModuleType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from rbmlib.evidence.claims import Claim, Verdict, load_claims
-from rbmlib.figures.inline_svg import InlineHTML
+from rbmlib.evidence.claims import Claim, Verdict, load_claims, rules_written
+from rbmlib.evidence.words import DASH
+from rbmlib.figures.inline_html import InlineHTML
 from rbmlib.lab.cell import Cell
 from rbmlib.lab.errors import ResultNotFound
 from rbmlib.lab.store import Store
@@ -30,6 +33,9 @@ SYMBOLS = {
     "not decided": "\u25cb",
 }
 """A verdict's symbol, so that no reader depends on colour."""
+
+MARKS = {"holds": "\u2713", "fails": "\u2717", "open": "\u25cb"}
+"""The symbol of a part's mark."""
 
 _COLORS = dict(zip(SYMBOLS, ("#0f9d77", "#d97a0b", "#c2559d", "#7f7f7f"), strict=True))
 
@@ -150,6 +156,97 @@ def entries_of(verdicts: Iterable[Verdict]) -> list[Entry]:
     return [(claims[verdict.id], verdict) for verdict in found]
 
 
+def glued(verdicts: Iterable[Verdict]) -> dict[str, str]:
+    """What pages quote of each claim: ``ID-verdict``, ``ID-finding`` and ``ID-count``; a dash where there is nothing."""
+    found: dict[str, str] = {}
+    for one in verdicts:
+        found |= {
+            f"{one.id}-verdict": one.verdict,
+            f"{one.id}-finding": one.finding or DASH,
+            f"{one.id}-count": one.count or DASH,
+        }
+    return found
+
+
+def oldest_results(profile: str = "book", store: Store | None = None) -> dict[str, str]:
+    """The day on which the oldest result was computed that a claim's verdict rests on, by the claim's id.
+
+    Claims whose results are not all stored are left out.
+    """
+    store = Store.default() if store is None else store
+    found: dict[str, str] = {}
+    for study in studies():
+        if _missing_results(study, profile, store):
+            continue
+        keys: dict[Cell, str] = {}
+        cells = [
+            cell for each in study.experiments for cell in each.cells(**each.PROFILES[profile].parameters)
+        ]
+        days = [store.origin(store.key(cell, keys)).get("date") for cell in cells]
+        if known := [day for day in days if day]:
+            found |= dict.fromkeys(study.claims.CLAIMS, min(known))
+    return found
+
+
+def records(profile: str = "book", store: Store | None = None) -> list[dict[str, Any]]:
+    """Every claim with all that is known of it, as what JSON holds.
+
+    Next to what claim and verdict say of themselves there are ``rule_commit`` and ``rule_date``, when the rule's words last
+    changed; ``oldest_result``, the day of the oldest result; and ``rule_before_results``, whether the former is before the
+    latter and the rule was not amended; all null where nobody can tell.
+    """
+    written, oldest = rules_written(CATALOGUE), oldest_results(profile, store)
+    found = []
+    for claim, verdict in scorecard(profile, store):
+        rule, day = written.get(claim.id), oldest.get(claim.id)
+        found.append(
+            {
+                "id": claim.id,
+                "paper": claim.paper,
+                "where": claim.where,
+                "statement": claim.statement,
+                "rule": claim.rule,
+                "quantifier": claim.quantifier,
+                "amended": claim.amended,
+                **verdict.to_json(),
+                "count": verdict.count,
+                "rule_commit": rule and rule.commit,
+                "rule_date": rule and rule.date,
+                "oldest_result": day,
+                "rule_before_results": False if claim.amended else rule.before(day) if rule and day else None,
+            }
+        )
+    return found
+
+
+def as_csv(rows: Sequence[dict[str, Any]]) -> str:
+    """Records as comma-separated values: a line per part, or one for a claim that has none."""
+    out = io.StringIO()
+    shared = [name for name in rows[0] if name not in ("parts", "interval", "value")]
+    table = csv.writer(out, lineterminator="\n")
+    table.writerow(
+        [*shared, "part", "value", "low", "high", "unit", "claimed_from", "claimed_to", "mark", "premise"]
+    )
+    for row in rows:
+        first = [row[name] for name in shared]
+        for part in row["parts"] or [None]:
+            ends = (
+                [
+                    part["name"],
+                    part["value"],
+                    *part["interval"],
+                    part["unit"],
+                    *part["claimed"],
+                    part["mark"],
+                    part["premise"],
+                ]
+                if part
+                else [""] * 9
+            )
+            table.writerow([*first, *ends])
+    return out.getvalue()
+
+
 def summary(entries: Iterable[Entry]) -> str:
     """One line with the number of claims for each verdict."""
     verdicts = [verdict for _, verdict in entries]
@@ -235,30 +332,55 @@ def _evidence(verdict: Verdict) -> str:
     return " ".join(parts)
 
 
+def evidence(verdict: Verdict) -> str:
+    """The numbers that decide a verdict; why nothing does, where it has none."""
+    if verdict.value is None:
+        return verdict.reason
+    if verdict.interval is None:
+        return f"{verdict.value:.3g}"
+    low, high = verdict.interval
+    return f"{verdict.value:.3g} [{low:.3g}, {high:.3g}]"
+
+
 def _in_words(verdict: Verdict) -> str:
     """A verdict as one line of text."""
-    return ". ".join(part for part in (verdict.verdict, _evidence(verdict), verdict.reason) if part)
+    told = verdict.finding.removesuffix(".") or verdict.reason
+    return ". ".join(part for part in (verdict.verdict, verdict.count, told, _evidence(verdict)) if part)
+
+
+def _small(text: str, extra: str = "") -> str:
+    return f"<div class='rbm-small{extra}'>{html.escape(text)}</div>" if text else ""
+
+
+def _parts(verdict: Verdict) -> str:
+    """The parts with their marks, folded."""
+    if not verdict.parts:
+        return _small(verdict.reason)
+    rows = "".join(
+        f"<li><span aria-hidden='true'>{MARKS[part.mark]}</span> {part.mark}: {html.escape(part.told)}"
+        f"{' (premise)' if part.premise else ''}</li>"
+        for part in verdict.parts
+    )
+    return (
+        f"<details class='rbm-small'><summary>parts and what stands beside</summary><ul class='rbm-parts'>{rows}</ul>"
+        f"{html.escape(verdict.reason)}</details>"
+    )
 
 
 def _row(claim: Claim, verdict: Verdict) -> str:
     """One row of the table, with the claim's anchor."""
     anchor = html.escape(f"claim-{claim.id}")
-    small = "".join(
-        f"<div class='rbm-small'>{html.escape(part)}</div>"
-        for part in (_evidence(verdict), verdict.reason)
-        if part
-    )
     badge = (
         f"<span class='rbm-badge' style='border-color:{_COLORS[verdict.verdict]}'>"
         f"<span aria-hidden='true'>{SYMBOLS[verdict.verdict]}</span> {verdict.verdict}</span>"
     )
+    amended = _small(f"Rule amended {claim.amended}" if claim.amended else "")
     return (
         f"<tr id='{anchor}'>"
-        f"<td><a href='#{anchor}'>{html.escape(claim.id)}</a>"
-        f"<div class='rbm-small'>{html.escape(claim.where)}</div></td>"
+        f"<td><a href='#{anchor}'>{html.escape(claim.id)}</a>{_small(claim.where)}</td>"
         f"<td>{html.escape(claim.statement)}"
-        f"<details class='rbm-small'><summary>settled by</summary>{html.escape(claim.rule)}</details></td>"
-        f"<td>{badge}{small}</td></tr>"
+        f"<details class='rbm-small'><summary>settled by</summary>{html.escape(claim.rule)}</details>{amended}</td>"
+        f"<td>{badge}{_small(verdict.count)}<div>{html.escape(verdict.finding)}</div>{_small(_evidence(verdict))}{_parts(verdict)}</td></tr>"
     )
 
 
@@ -268,7 +390,8 @@ _STYLE = """
 .rbm-scorecard th, .rbm-scorecard td { background: none; border-bottom: 1px solid #7f7f7f66; color: inherit;
   padding: .4rem .6rem; text-align: left; vertical-align: top; white-space: normal; }
 .rbm-scorecard td:first-child { overflow-wrap: anywhere; width: 11rem; }
-.rbm-scorecard td:last-child { width: 13rem; }
+.rbm-scorecard td:last-child { width: 20rem; }
+.rbm-scorecard .rbm-parts { list-style: none; margin: .3rem 0; padding: 0; }
 .rbm-scorecard tr:target { outline: 2px solid #2f6fd0; outline-offset: -2px; }
 .rbm-scorecard .rbm-small { font-size: .85em; }
 .rbm-scorecard .rbm-badge { border-left: .35em solid; padding-left: .4em; white-space: nowrap; }

@@ -17,7 +17,7 @@ import xarray as xr
 from rbmlib.clusters import clusters, standing_out
 from rbmlib.evidence.claims import Rule, Verdict
 from rbmlib.evidence.claims import settle as settle_by
-from rbmlib.evidence.rules import Finding, Part, other_setting
+from rbmlib.evidence.rules import Finding, Part, largest_excess, other_setting
 from rbmlib.evidence.words import DASH, number
 from rbmlib.lab.profiles import label, resolve
 
@@ -60,70 +60,76 @@ def final(rule: Callable[[rules.Errors], Finding], check: bool = False) -> Calla
     return find
 
 
-def _held(what: str) -> Callable[[Sequence[Part]], str]:
-    """How many parts hold and fail, and which is farthest from its bound."""
+def _held(text: str) -> Callable[[Sequence[Part]], str]:
+    """A sentence with how many parts hold and fail, and the one farthest from its bound."""
 
     def says(parts: Sequence[Part]) -> str:
-        counts = [sum(part.mark == mark for part in parts) for mark in ("holds", "fails")]
-        worst = least_favourable(parts)
-        return f"{what}: {counts[0]} of {len(parts)} hold, {counts[1]} fail; least favourable {worst.name}, {number(worst.estimate.value, worst.unit, '.2g')}."
+        held, failed = (sum(part.mark == mark for part in parts) for mark in ("holds", "fails"))
+        worst = largest_excess(parts)
+        told = f"least favourable {worst.name.partition(' (')[0]}, {number(worst.estimate.value, worst.unit, '.2g')}"
+        return f"{text}: {held} of {len(parts)} hold, {failed} fail; {told}."
 
     return says
 
 
-def least_favourable(parts: Sequence[Part]) -> Part:
-    """The part whose value is farthest on the wrong side of its bounds, or nearest to them."""
-    return max(parts, key=lambda part: max(part.least - part.estimate.value, part.estimate.value - part.most))
+def _filled(text: str, *which: int) -> Callable[[Sequence[Part]], str]:
+    """A sentence with the values of some parts, all if none is named."""
 
+    def says(parts: Sequence[Part]) -> str:
+        chosen = [parts[at] for at in which or range(len(parts))]
+        return text.format(*(number(part.estimate.value, part.unit, ".2g") for part in chosen))
 
-def _by_field(text: str, form: str = ".2g") -> Callable[[Sequence[Part]], str]:
-    """A sentence with the values at the critical point and in the paramagnet."""
-    return lambda parts: text.format(*(number(part.estimate.value, part.unit, form) for part in parts))
+    return says
 
 
 RULES = {
     "A5.sparse-trainable": Rule(
-        final(rules.trainable_rule, check=True), _held("Sparse no worse than pruned by half the dense error")
+        final(rules.trainable_rule, check=True), _held("Sparse less than half a dense error above pruned")
     ),
     "A5.ss-fastest": Rule(
         lambda study: rules.fastest_rule(study.main.training, study.main.final),
-        _by_field(
-            "Against its closest rival the same-seed mask takes {} epochs more at the critical point and {} in the paramagnet."
+        _filled(
+            "The same-seed mask takes {} epochs more than its closest rival at the critical point, {} in the paramagnet."
         ),
     ),
     "A5.pm-ss-best": Rule(
-        final(rules.ss_best_rule, check=True), _held("In the paramagnet, same-seed masks below all others")
+        final(rules.ss_best_rule, check=True), _held("In the paramagnet same-seed masks end below all others")
     ),
     "A5.qcp-none-beats-pruned": Rule(
-        final(rules.none_beats_pruned_rule, check=True), _held("At the critical point, none beats pruned")
+        final(rules.none_beats_pruned_rule, check=True),
+        _held("At the critical point no sparse mask beats pruning"),
     ),
-    "A5.worst-differs": Rule(final(rules.worst_differs_rule, check=True), _held("Worst mask as claimed")),
+    "A5.worst-differs": Rule(
+        final(rules.worst_differs_rule, check=True), _held("The worst mask is the one claimed")
+    ),
     "A5.initial-conditions": Rule(
         final(rules.initial_conditions_rule),
-        _by_field(
-            "Final KL scatters {} times as much over initial weights as over repetitions at the critical point, {} times in the paramagnet."
+        _filled(
+            "Final KL scatters {} times as much over initial weights as over repetitions at criticality, {} in the paramagnet.",
+            0,
+            2,
         ),
     ),
     "A5.ad-hoc-poor": Rule(
         final(rules.ad_hoc_rule),
-        _by_field(
-            "The middle one of three placements ends {} dense errors above its rival at the critical point and {} in the paramagnet."
+        _filled(
+            "The middle one of three placements ends {} dense errors above its rival at the critical point, {} in the paramagnet."
         ),
     ),
     "A5.one-cluster-per-unit": Rule(
-        lambda study: cluster_rules.one_cluster_rule(machines(study)), _held("One cluster of three")
+        lambda study: cluster_rules.one_cluster_rule(machines(study)),
+        _held("Each hidden unit has one cluster of three"),
     ),
     "A5.breaking-degrades": Rule(
-        final(cluster_rules.breaking_rule),
-        _held("Breaking clusters up degrades steadily"),
+        final(cluster_rules.breaking_rule), _held("Breaking clusters up degrades, and by no single step")
     ),
     "A5.clusters-relocate": Rule(
         lambda study: cluster_rules.relocate_rule(rules.Errors(study.main.final), study.main.weights),
-        _held("Clusters form elsewhere"),
+        _held("Without them clusters form elsewhere and training succeeds"),
     ),
     "A5.mask-transfers": Rule(
         final(rules.transfer_rule),
-        _by_field("Another seed's mask ends {} and {} dense errors from a random one, at h/J = 1 and 2."),
+        _filled("Another seed's mask ends {} and {} dense errors from a random one, at h/J = 1 and 2."),
     ),
 }
 CLAIMS = tuple(RULES)
@@ -195,11 +201,11 @@ def numbers(study: Study) -> dict[str, str]:
         mine["differences"] = _differences(errors, field, "pruned", ("ss", "os", "sc"))
         speeds = rules.speeds(main.training, main.final, field)
         for name, taken in (("epochs", speeds["dense"]), ("epochs-own", speeds["own"])):
-            mine[name] = ", ".join(f"{values.mean():.0f} ({variant})" for variant, values in taken.items())
-        spread = rules.scatter(errors, field)
-        mine["spread"] = (
-            f"{100 * spread.value[1]:.0f} % over initial weights, {spread.value[0]:.1f} times as much as"
-        )
+            if np.isfinite(list(taken.values())).all():  # a run may be too short to average over
+                mine[name] = ", ".join(
+                    f"{values.mean():.0f} ({variant})" for variant, values in taken.items()
+                )
+        mine["spread"] = _spread(errors, field)
         if study.checks is not None:
             mine["decayed"] = _levels(study.checks.final, field, sparse_training.CHECKED)
         if "relocated" in main.variant:
@@ -218,6 +224,15 @@ def numbers(study: Study) -> dict[str, str]:
     }
     found["sparse-disconnected"] = ", ".join(f"{name} {number}" for name, number in apart.items()) or "none"
     return found
+
+
+def _spread(errors: rules.Errors, field: float) -> str:
+    """How final errors scatter over initial weights; a dash where repetitions of the training do not differ."""
+    same, again = errors.of(field, "kl", "ss", "repeat")
+    if np.array_equal(same, again):
+        return DASH
+    spread = rules.scatter(errors, field)
+    return f"{100 * spread.value[1]:.0f} % over initial weights, {spread.value[0]:.1f} times as much as"
 
 
 def _levels(final: xr.DataArray, field: float, variants: tuple[str, ...]) -> str:

@@ -17,10 +17,10 @@ from rbmlib.evidence.claims import Rule, Verdict
 from rbmlib.evidence.claims import settle as settle_by
 from rbmlib.evidence.curves import onsets
 from rbmlib.evidence.estimates import paired_difference
-from rbmlib.evidence.rules import Finding, Part, largest, least, missing, other_setting
+from rbmlib.evidence.rules import Finding, Part, farthest, largest, least, missing, other_setting
 from rbmlib.evidence.words import DASH, MINUS, number, percent, removed_percent
 from rbmlib.lab.profiles import label, resolve
-from rbmlib.pruning import weight_concentration
+from rbmlib.pruning import min_weights_to_connect, weight_concentration
 
 from . import tfim_pruning
 from . import tfim_pruning_rules as rules
@@ -88,13 +88,19 @@ def _onset_says(parts: Sequence[Part]) -> str:
 
 def _small_says(parts: Sequence[Part]) -> str:
     first, second = (f"{part.estimate.value:.2f}" for part in parts)
-    return f"At the critical point no measure surely grows beyond {rules.GROWTH:g} times dense: {first} and {second} times after 10 and 19 % removed."
+    beyond = {"holds": "does", "fails": "does not", "open": "may"}[parts[-1].mark]
+    return (
+        f"At the critical point the worst error is {first} times dense after 10 % and {second} after 19 %: it {beyond} exceed "
+        f"{rules.GROWTH:g}."
+    )
 
 
 def _half_says(parts: Sequence[Part]) -> str:
-    held = sum(part.mark == "holds" for part in parts)
-    most = largest(parts)
-    return f"With half of the weights removed {held} of {len(parts)} errors stay within 1.5 times dense; {most.name} grows most, {most.estimate.value:.2g} times."
+    held, most = sum(part.mark == "holds" for part in parts), largest(parts)
+    return (
+        f"With half of the weights removed {held} of {len(parts)} errors stay within 1.5 times dense; {most.name} grows most, "
+        f"{most.estimate.value:.2g} times."
+    )
 
 
 def _order_says(parts: Sequence[Part]) -> str:
@@ -114,13 +120,16 @@ def _energy_says(parts: Sequence[Part]) -> str:
 
 
 def _converged_says(parts: Sequence[Part]) -> str:
-    held = sum(part.mark == "holds" for part in parts)
-    far = max(parts, key=lambda part: abs(part.estimate.value))
-    return f"{held} of {len(parts)} errors surely rest within {rules.CONVERGED_BAND:g} standard deviations by epoch 500; farthest is {far.name}, {number(far.estimate.value, form='.2g')}."
+    held, far = sum(part.mark == "holds" for part in parts), farthest(parts)
+    return (
+        f"{held} of {len(parts)} errors surely rest within {rules.CONVERGED_BAND:g} standard deviations by epoch 500; farthest is "
+        f"{far.name}, {number(far.estimate.value, form='.2g')}."
+    )
 
 
 def _schedule_says(parts: Sequence[Part]) -> str:
-    return f"Whole weights differ from the printed percentages by at most {parts[0].estimate.value:.2g} points, less than one weight."
+    off = parts[0].estimate.value
+    return f"Whole weights differ from the printed percentages by at most {off:.2g} points; one weight is {100 / 162:.2g}."
 
 
 def _disconnected_says(parts: Sequence[Part]) -> str:
@@ -190,6 +199,21 @@ def _onset_range(study: Study, field: float) -> str:
     return f"{removed_percent(min(firsts))} to {removed_percent(max(firsts))}" if firsts else DASH
 
 
+def _edges(study: Study) -> str:
+    """Whether the last graph must fall apart, in a sentence without its full stop."""
+    sizes = study.pruning.sizes["visible"], study.pruning.sizes["hidden"]
+    needed, left = min_weights_to_connect(*sizes), int(study.pruning.kept.values[-1])
+    told = (
+        f"A graph that joins {sizes[0]} visible and {sizes[1]} hidden units needs {needed} edges, and the last iteration "
+        f"leaves {left}"
+    )
+    return (
+        f"{told}: it falls apart whatever the weights are"
+        if left < needed
+        else f"{told}: it need not fall apart"
+    )
+
+
 def numbers(study: Study) -> dict[str, str]:
     """Numbers that the chapter's sentences quote, as text; a dash where a run does not have them."""
     names = (
@@ -198,7 +222,7 @@ def numbers(study: Study) -> dict[str, str]:
         "kl-exact", "kl-data", "kl-ratio-dense", "kl-ratio-half", "fits-trapped",
         "concentration-critical", "concentration-paramagnet",
     )  # fmt: skip
-    found = dict.fromkeys(names, DASH)
+    found = {**dict.fromkeys(names, DASH), "edges-needed": _edges(study)}
     fields = {float(h) for h in study.pruning.field.values}
     if "cd" not in study.pruning.algorithm or np.isnan(study.pruning.pruning.sel(measure="kl")).any():
         return found

@@ -20,6 +20,7 @@ from rbmlib.evidence.rules import (
     Part,
     above,
     every,
+    farthest,
     finding,
     is_exactly,
     largest,
@@ -202,7 +203,7 @@ def converged_rule(training: xr.DataArray) -> Finding:
             one = paired_difference(early, late) / spread
             parts.append(within(f"{NAMES[measure]} at {at_field(field)}", one, CONVERGED_BAND, unit="SD"))
     lead = f"mean over epochs 400-500 minus mean over epochs {start}-{start + 300}, in standard deviations over seeds"
-    return finding(lead, parts, lambda parts: max(parts, key=lambda part: abs(part.estimate.value)))
+    return finding(lead, parts, farthest)
 
 
 def schedule_rule(kept: NDArray[np.integer]) -> Finding:
@@ -217,9 +218,9 @@ def schedule_rule(kept: NDArray[np.integer]) -> Finding:
             0.0,
             50 / kept[0] + 0.05,
         ),
-        is_exactly("nominal percentages that differ from the printed ones", differ, 0),
+        is_exactly("nominal percentages that differ from the printed ones", differ, 0)._replace(premise=True),
     ]
-    return finding(f"kept weights {', '.join(map(str, kept))}", [every("", parts)], lambda _: parts[0])
+    return finding(f"kept weights {', '.join(map(str, kept))}", parts)
 
 
 def disconnected_rule(pruning: xr.Dataset) -> Finding:

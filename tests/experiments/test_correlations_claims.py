@@ -5,9 +5,11 @@ import pytest
 import xarray as xr
 from scipy.optimize import curve_fit
 
+from rbmlib.evidence.curves import removed_at
+from rbmlib.evidence.estimates import unpaired_difference
 from rbmlib.experiments import correlations_claims, correlations_rules
 from rbmlib.experiments.correlations import PROFILES, Study
-from rbmlib.experiments.correlations_claims import CLAIMS, settle
+from rbmlib.experiments.correlations_claims import CLAIMS, Evidence, settle
 from rbmlib.experiments.correlations_rules import (
     EXPONENTIAL,
     POWER_LAW,
@@ -15,13 +17,10 @@ from rbmlib.experiments.correlations_rules import (
     fit_decay,
     last_common_stage,
     preference,
-    removed_at,
     retained,
-    unpaired_difference,
     visible_pieces,
 )
 from rbmlib.experiments.tfim_measures import MEASURES
-from rbmlib.lab.claims import combine
 from rbmlib.pruning import schedule
 from rbmlib.quantum.free_fermions import correlation_from_center
 
@@ -210,8 +209,8 @@ def as_in_the_paper(seed=0, **changes):
 
 
 def shown(study, name):
-    part, _, text = correlations_claims.RULES[name](study, BOOK)
-    return part.estimate, text
+    found = correlations_claims.RULES[name].find(Evidence(study, BOOK))
+    return found.estimate, found.text
 
 
 def test_every_claim_gets_one_verdict_with_its_evidence():
@@ -225,14 +224,14 @@ def test_every_claim_gets_one_verdict_with_its_evidence():
 
 
 def decided(study, name):
-    return combine(correlations_claims.RULES[name](study, BOOK)[1])
+    return correlations_claims.RULES[name].find(Evidence(study, BOOK)).outcome
 
 
 def test_curves_that_turn_exponential_reproduce_the_claim_and_curves_that_stay_do_not():
     name = "A4.algebraic-to-exponential"
     assert decided(as_in_the_paper(), name) == "reproduced"
     stayed = as_in_the_paper(at_50={"rate": 0.0}, at_100={"rate": 0.0})
-    assert decided(stayed, name) == "reproduced in part"  # dense machines do prefer the power law
+    assert decided(stayed, name) == "not reproduced"  # that dense machines prefer the power law is a premise
     found, text = shown(stayed, name)
     assert found.value > 0
     assert "N = 18" in text
@@ -261,14 +260,14 @@ def test_lengths_that_both_outlast_the_pruning_cannot_be_told_apart_however_thei
     parts = correlations_claims.robustness_parts(
         study, 0.5, correlations_rules.largest_distance, of_dense=True
     )
-    assert [part.outcome for part in parts] == ["reproduced", "not decided"]
-    assert parts[1].text == "50 to 100 unknown, as neither falls so low"
-    earlier, _ = correlations_claims.connectivity_parts(study, 50, 100)
-    assert (earlier.outcome, earlier.text) == ("not decided", "neither at N = 50 nor at 100")
+    assert [part.mark for part in parts] == ["holds", "open"]
+    assert parts[1].told == "50 to 100 at 0.5 unknown"
+    earlier, *_ = correlations_claims.connectivity_parts(study, 50, 100)
+    assert (earlier.mark, earlier.premise) == ("open", True)
     # The smaller falls apart in the very last iteration, the larger not at all: later by one at least.
     last = as_in_the_paper(at_18={"components": falling_apart(18)}, at_50=dict(still))
-    earlier, _ = correlations_claims.connectivity_parts(last, 18, 50)
-    assert (earlier.outcome, earlier.estimate.interval) == ("reproduced", (1.0, 1.0))
+    earlier, *_ = correlations_claims.connectivity_parts(last, 18, 50)
+    assert (earlier.mark, earlier.estimate.interval) == ("holds", (1.0, 1.0))
     for name in ("A4.larger-is-more-robust", "A4.connectivity-is-why"):
         assert np.isfinite(shown(study, name)[0].value)
 
@@ -288,17 +287,17 @@ def test_connectivity_explains_only_what_goes_away_with_the_broken_graphs():
         correlations_claims.connectivity_parts(Study(machines, {}, {}), *pair)
         for pair in correlations_claims.PAIRS
     ]
-    assert {one.outcome for pair in explained for one in pair} == {"reproduced"}
+    assert {one.mark for *pair, _ in explained for one in pair} == {"holds"}
     # In one piece to the end, and yet damaged at one length.
     machines[18, 1.0] = made_up(18, 6, lambda stage: 0.1 * stage, rng)
-    earlier, gone = correlations_claims.connectivity_parts(Study(machines, {}, {}), 18, 50)
-    assert earlier.outcome == "not reproduced"
-    assert gone.outcome == "not reproduced"
+    earlier, gone, _ = correlations_claims.connectivity_parts(Study(machines, {}, {}), 18, 50)
+    assert earlier.mark == "fails"
+    assert gone.mark == "fails"
     # No difference, nothing to explain.
     machines[18, 1.0] = machines[50, 1.0] = made_up(50, 6, lambda stage: 0.0, rng)
-    _, gone = correlations_claims.connectivity_parts(Study(machines, {}, {}), 18, 50)
-    assert gone.outcome == "not decided"
-    assert "too little to explain" in gone.text
+    _, gone, told = correlations_claims.connectivity_parts(Study(machines, {}, {}), 18, 50)
+    assert gone.mark == "open"
+    assert "too little to explain" in told
     assert decided(as_in_the_paper(), name) in ("reproduced in part", "not reproduced")
 
 
@@ -307,10 +306,14 @@ def test_lengths_are_alike_if_order_and_curves_agree():
     assert decided(as_in_the_paper(), name) == "reproduced"
     steep = as_in_the_paper(at_100={"steep": 3.0})
     assert decided(steep, name) == "reproduced in part"
-    assert "outside are" in shown(steep, name)[1]
     reordered = as_in_the_paper(at_50={"slopes": (3, 1, 2)})
     assert decided(reordered, name) == "reproduced in part"
-    assert shown(reordered, name)[1].startswith("9 of 12 pairs")
+    marks = [
+        part.mark
+        for part in correlations_claims.order_parts(reordered, 1.0)
+        + correlations_claims.order_parts(reordered, 2.0)
+    ]
+    assert (marks.count("holds"), len(marks)) == (9, 12)
 
 
 @pytest.mark.parametrize(

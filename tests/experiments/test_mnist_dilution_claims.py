@@ -56,7 +56,7 @@ def changed(study: Study, **variables) -> Study:
 
 
 def verdict_of(name: str, study: Study):
-    return claims.RULES[name](study, BOOK)
+    return claims.RULES[name].find(study)
 
 
 def test_every_claim_has_one_verdict_with_its_evidence(verdicts):
@@ -111,8 +111,8 @@ def test_measures_with_another_verdict_than_quality_are_named(study):
 def test_a_drop_at_one_share_of_what_is_left_reproduces_robustness_in_part(study, synthetic_mnist):
     fixed = synthetic_mnist.machines((0.0, 0.4, 0.8), n_replicas=6, slope=0.0)
     found = verdict_of("B3.dilute-more-robust", changed(study, quality=fixed.quality))
-    assert found.outcome in ("reproduced in part", "not decided")
-    assert found.outcome == "reproduced in part"
+    assert [part.mark for part in found.parts] == ["holds", "open"]
+    assert found.outcome == "not decided"
 
 
 def test_a_run_without_controls_leaves_the_crucial_few_open(study):
@@ -126,7 +126,7 @@ def test_a_judge_that_takes_noise_for_digits_does_not_decide_about_the_crucial_f
     fooled = xr.where(controls.order == "magnitude", controls.quality, 0.99).transpose(*controls.quality.dims)
     found = verdict_of("B3.crucial-few", study._replace(controls=controls.assign(quality=fooled)))
     assert found.outcome == "reproduced"
-    assert re.search(r"other measures: .*\bQ not", found.text)
+    assert re.search(r"Other measures: .*\bQ not", found.text)
     alike = controls.assign(aai=controls.aai.sel(order="magnitude", drop=True).broadcast_like(controls.aai))
     assert verdict_of("B3.crucial-few", study._replace(controls=alike)).outcome != "reproduced"
 

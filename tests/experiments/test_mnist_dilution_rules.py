@@ -43,7 +43,8 @@ def curves(positions=0.65, width=0.08, noise=0.005, **others):
         (0.95, -1.0, "reproduced in part"),
         (0.60, 1.0, "reproduced in part"),
         (0.60, -1.0, "not reproduced"),
-        (0.60, 0.0, "not decided"),
+        (0.60, 0.0, "not reproduced"),
+        (0.95, 0.0, "not decided"),
     ],
 )
 def test_diversity_falls_if_imbalance_rises_and_entropy_falls_at_both_places(q, growth, outcome):
@@ -55,7 +56,7 @@ def test_diversity_falls_if_imbalance_rises_and_entropy_falls_at_both_places(q, 
     found = rules.diversity_rule(quality, imbalance, entropy)
     assert found.outcome == outcome
     assert found.interval[0] <= found.value <= found.interval[1]
-    assert "with 30 % removed d_f changes by" in found.text
+    assert found.parts[-1].name == "d_f with 30 % removed"
 
 
 # --- B2 ---
@@ -67,7 +68,7 @@ def test_diversity_falls_if_imbalance_rises_and_entropy_falls_at_both_places(q, 
         (0.97, -0.03, "reproduced"),
         (0.97, 0.03, "reproduced in part"),
         (0.999, -0.09, "reproduced in part"),
-        (0.93, -0.10, "reproduced in part"),
+        (0.93, -0.10, "not reproduced"),
         (0.80, -0.10, "not reproduced"),
         (0.80, -0.02, "reproduced in part"),
     ],
@@ -77,7 +78,7 @@ def test_dilution_is_harmless_if_quality_stays_high_and_falls_slightly(level, ch
     found = rules.harmless_rule({"over-pruned": values, "synthetic": values}, P0)
     assert found.outcome == outcome
     assert found.value == pytest.approx(min(level, level + change))
-    assert "synthetic: Q is lowest at p0 = " in found.text
+    assert found.parts[2].name.startswith("synthetic, Q, lowest at p0 = ")
 
 
 def test_two_judges_that_disagree_reproduce_in_part():
@@ -116,7 +117,7 @@ def test_other_measures_are_sharp_by_their_width_alone():
     ("positions", "outcome"),
     [
         (0.6 + 0.2 * P0, "reproduced"),
-        (np.full(9, 0.65), "reproduced in part"),
+        (np.full(9, 0.65), "not decided"),
         (0.8 - 0.3 * P0, "reproduced in part"),
         (0.9 - 0.9 * P0, "not reproduced"),
     ],
@@ -137,10 +138,7 @@ def test_measures_agree_if_every_drop_is_within_the_margin_of_that_of_quality():
     assert apart.outcome == "not reproduced"
     assert apart.value == pytest.approx(-0.15, abs=0.02)
     n = 2 * len(P0)
-    assert (
-        f"of these {n} differences 0 have their interval within the margin of 5 points, {n} beyond it, 0 across it"
-        in apart.text
-    )
+    assert [part.mark for part in apart.parts] == ["fails"] * n
     assert rules.agree_rule(curves(aai=0.60, noise=0.06), names=("aai",)).outcome == "not decided"
 
 
@@ -160,7 +158,7 @@ def test_the_crucial_weights_are_the_largest_if_the_orders_come_in_order():
     same = dict.fromkeys(by_order, fall(0.5 + 10 * at))
     assert rules.crucial_rule(GRID, same, "quality").outcome == "not decided"
     partly = {**by_order, "largest": by_order["random"]}
-    assert rules.crucial_rule(GRID, partly, "quality").outcome == "reproduced in part"
+    assert rules.crucial_rule(GRID, partly, "quality").outcome == "not decided"
 
 
 # --- appendix A ---

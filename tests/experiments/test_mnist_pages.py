@@ -10,6 +10,7 @@ import pytest
 import xarray as xr
 from PIL import Image
 
+from rbmlib.evidence.estimates import Estimate
 from rbmlib.experiments import (
     mnist_dilution,
     mnist_dilution_claims,
@@ -21,7 +22,6 @@ from rbmlib.experiments.mnist_dilution_rules import FIG1_REMOVED, PLAUSIBLE
 from rbmlib.figures import mnist_dilution as figures
 from rbmlib.figures import mnist_drops
 from rbmlib.figures import mnist_samples as sample_figures
-from rbmlib.lab.claims import Estimate
 from rbmlib.mnist.appearance import appearance, noise_of_equal_ink
 from rbmlib.mnist.images import Images
 

@@ -7,6 +7,7 @@ import pytest
 import xarray as xr
 from scipy.stats import spearmanr
 
+from rbmlib.evidence.curves import crossing, doubled
 from rbmlib.experiments import phase_scan
 from rbmlib.experiments import phase_scan_rules as rules
 from rbmlib.experiments.phase_scan import PROFILES
@@ -119,18 +120,16 @@ def test_a_crossing_is_where_the_interpolated_curve_first_reaches_the_level():
     fine = np.linspace(0, 0.6, 600_001)
     dense = np.exp(np.interp(fine, removed, np.log(curve)))
     for level in (1.2, 3.0, 7.9):
-        assert rules.crossing(curve, removed, level) == pytest.approx(
-            fine[np.argmax(dense >= level)], abs=2e-6
-        )
-    assert rules.crossing(curve, removed, 9.0) == 1.0
-    assert rules.crossing(curve, removed, 1.0) == 0.0
+        assert crossing(curve, removed, level) == pytest.approx(fine[np.argmax(dense >= level)], abs=2e-6)
+    assert crossing(curve, removed, 9.0) == 1.0
+    assert crossing(curve, removed, 1.0) == 0.0
 
 
 def test_doubling_is_relative_to_each_seeds_own_dense_value():
     removed = np.linspace(0, 0.9, 10)
     growth = np.exp(np.outer([0.5, 1.5], removed))
     scale = np.array([[1.0], [100.0]])
-    assert rules.doubled(scale * growth, removed) == pytest.approx(np.log(2))
+    assert doubled(scale * growth, removed) == pytest.approx(np.log(2))
 
 
 def test_the_rank_correlation_is_spearmans():

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import csv
+import io
+import json
+import math
 import re
 import tomllib
 from collections import Counter
@@ -10,10 +14,12 @@ from types import SimpleNamespace
 import pytest
 import xarray as xr
 
+from rbmlib.evidence.claims import Verdict, load_claims
+from rbmlib.evidence.estimates import Estimate
+from rbmlib.evidence.rules import above
 from rbmlib.experiments import scorecard as module
 from rbmlib.experiments.scorecard import CATALOGUE, Study, scorecard, scorecard_table, summary
 from rbmlib.lab.cell import Cell
-from rbmlib.lab.claims import Verdict, load_claims
 from rbmlib.lab.store import Store
 
 # By paper and topic.
@@ -80,7 +86,9 @@ def test_every_claim_of_both_papers_is_in_the_catalogue_once():
 
 def test_every_claim_says_where_it_stands_what_it_says_and_what_settles_it():
     for claim in raw_claims():
-        assert set(claim) == {"id", "paper", "where", "statement", "settled_by"}
+        needed = {"id", "paper", "where", "statement", "settled_by"}
+        assert needed <= set(claim) <= needed | {"quantifier", "amended"}
+        assert re.match(r"\d{4}-\d\d-\d\d: ", claim.get("amended", "2026-11-26: "))
         assert re.fullmatch(r"[AB]\d\.[a-z0-9]+(-[a-z0-9]+)*", claim["id"])
         assert claim["paper"] == claim["id"][0]
         assert claim["where"].strip()
@@ -207,7 +215,7 @@ def test_the_table_has_an_anchor_a_symbol_and_words_for_every_claim(use, store):
     assert "0.25 [0.125, 0.5] 10 seeds, profile book" in row
     assert "as stated" in row
     assert (
-        "A2.schedule: reproduced. 0.25 [0.125, 0.5] 10 seeds, profile book. as stated"
+        "A2.schedule: reproduced. as stated. 0.25 [0.125, 0.5] 10 seeds, profile book"
         in table.text.splitlines()
     )
     assert len(table.text.splitlines()) == 57
@@ -220,6 +228,65 @@ def test_one_paper_can_be_shown_alone(use, store):
     assert "claim-A" not in scorecard_table(entries, paper="B").html
     with pytest.raises(ValueError, match="paper must be one of A, B, not 'C'"):
         scorecard_table(entries, paper="C")
+
+
+PARTS = (
+    above("KL", Estimate(2.0, 1.0, 3.0), 0.5, "nats"),
+    above("mROE", Estimate(0.0, -1.0, 1.0))._replace(premise=True),
+)
+
+
+def test_a_row_shows_the_finding_its_parts_with_marks_and_that_the_rule_was_amended(use, store, monkeypatch):
+    found = verdict("B3.crucial-few", finding="KL is 2 nats.", parts=PARTS)
+    use(study("B3.crucial-few", verdicts=lambda profile: [found]))
+    row = re.search(
+        r"<tr id='claim-B3.crucial-few'>.*?</tr>", scorecard_table(scorecard("book", store)).html, re.DOTALL
+    )[0]
+    for text in (
+        "1 of 1 hold",
+        "KL is 2 nats.",
+        "holds: KL 2 [1, 3] nats",
+        "open: mROE 0 [\u22121, 1] (premise)",
+        "Rule amended 2026-11-23",
+    ):
+        assert text in row
+    told = module.glued([found, verdict("A2.schedule")])
+    assert told["B3.crucial-few-finding"] == "KL is 2 nats."
+    assert told["A2.schedule-finding"] == told["A2.schedule-count"] == "\u2013"
+
+
+def test_records_hold_everything_and_the_table_a_line_a_part(use, store):
+    cell = Cell(measure, {"seed": 1})
+    store.save(store.key(cell), measure(1), {"date": "2999-01-01"})
+    each = [verdict("B3.crucial-few", parts=PARTS), verdict("A2.schedule", interval=(0.1, math.inf))]
+    use(study("B3.crucial-few", "A2.schedule", cells=[cell], verdicts=lambda profile: each))
+    rows = {row["id"]: row for row in module.records("book", store)}
+    assert list(rows) == [claim["id"] for claim in raw_claims()]
+    row = rows["A2.schedule"]
+    assert (row["statement"], row["rule"]) == next(
+        (c["statement"], c["settled_by"]) for c in raw_claims() if c["id"] == row["id"]
+    )
+    assert (row["quantifier"], row["amended"], row["interval"], row["oldest_result"]) == (
+        "all",
+        "",
+        [0.1, None],
+        "2999-01-01",
+    )
+    assert row["rule_before_results"] in (True, None)  # None without a history to ask
+    assert (
+        rows["B3.crucial-few"]["rule_before_results"] is False
+        or rows["B3.crucial-few"]["rule_commit"] is None
+    )
+    assert rows["B3.crucial-few"]["parts"][1]["premise"] is True
+    assert rows["A2.qcp-25"]["oldest_result"] is None
+    json.dumps(list(rows.values()), allow_nan=False)
+    lines = list(csv.DictReader(io.StringIO(module.as_csv(list(rows.values())))))
+    assert len(lines) == 58
+    kl, mroe = (line for line in lines if line["id"] == "B3.crucial-few")
+    assert (kl["part"], kl["value"], kl["low"], kl["high"], kl["unit"], kl["claimed_from"], kl["mark"]) == (
+        "KL", "2.0", "1.0", "3.0", "nats", "0.5", "holds",
+    )  # fmt: skip
+    assert (mroe["part"], mroe["premise"], mroe["claimed_to"]) == ("mROE", "True", "")
 
 
 def test_text_from_a_rule_cannot_break_the_page(use, store):

