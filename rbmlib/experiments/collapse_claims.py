@@ -76,14 +76,10 @@ def collapse_rule(evidence: Evidence) -> Finding:
 
 def _says(parts: Sequence[Part]) -> str:
     alpha, step, width = parts
-    scale = {
-        "holds": "p* is",
-        "fails": "f, the share of what training left, is",
-        "open": "neither p* nor f is clearly",
-    }
+    scale = {"holds": "p* is the scale", "fails": "f is the scale", "open": "p* and f are level"}
     return (
         f"By Q the best alpha is {alpha.estimate.value:.2f}, the step lies at p* = {percent(step.estimate.value)}; "
-        f"by their widths {scale[width.mark]} the curves' scale."
+        f"by widths {scale[width.mark]}."
     )
 
 

@@ -112,11 +112,16 @@ def shift(found: Derived, name: str) -> Estimate | None:
     return mean_interval((pair[1].level - pair[0].level).mean(axis=1))
 
 
-def repaired(machines: xr.Dataset, removed: float) -> Estimate:
-    """Share of the rise of E_AAI at one f that compensation takes away: mean over dilutions, interval over replicas."""
+def repaired(machines: xr.Dataset, removed: float) -> Estimate | None:
+    """Share of the rise of E_AAI at one f that compensation takes away: mean over dilutions, interval over replicas.
+
+    None where, over the replicas, it does not clearly rise.
+    """
     aai = machines.aai.mean("dilution").transpose("biases", "replica", "removed")
     whole = aai.isel(removed=0).sel(biases=BIASES[0]).values
     plain, other = (aai.sel(biases=biases, removed=removed).values for biases in BIASES)
+    if mean_interval(plain - whole).low <= 0:
+        return None
     return bootstrap_interval(
         np.stack([whole, plain, other], axis=1),
         lambda drawn: float(1 - (drawn[:, 2] - drawn[:, 0]).mean() / (drawn[:, 1] - drawn[:, 0]).mean()),
@@ -248,10 +253,12 @@ def _compensated_told(machines: xr.Dataset, found: Derived, at: float) -> str:
     )
     second = f" By {joined(never)} some machines never come there." if never and texts else ""
     share = repaired(machines, at)
-    return (
-        f"{first}{second} At f = {percent(at)} compensation takes away {interval_text(share, '%', '.2g')} of the rise of "
-        f"{NAMES['aai']}."
+    third = (
+        f"At f = {percent(at)} {NAMES['aai']} has not clearly risen, so there is nothing to take away."
+        if share is None
+        else f"At f = {percent(at)} compensation takes away {interval_text(share, '%', '.2g')} of the rise of {NAMES['aai']}."
     )
+    return f"{first}{second} {third}"
 
 
 def _identity_told(found: Derived) -> str:

@@ -52,7 +52,7 @@ def bulk_law(spectrum: _Array, n_visible: int, set_aside: int = PAPER_RANK) -> M
 def above_edge(found: xr.Dataset) -> tuple[_Array, _Array]:
     """Number of eigenvalues above the edge (replica, dilution), and that of the weights shuffled, by laws of their own."""
     n_visible = found.attrs["n_visible"]
-    ordered = found.transpose("replica", "dilution", "null", "rank")
+    ordered = found.transpose("replica", "dilution", "null", "rank", ...)
     trained = _each(ordered.eigenvalues.values, lambda row: count_above(row, bulk_law(row, n_visible)))
     shuffled = ordered.shuffled.sel(null="nothing").values.astype(np.float64)
     return trained, _each(shuffled, lambda row: count_above(row, bulk_law(row, n_visible, 0)))
@@ -62,7 +62,7 @@ def bulk_distances(found: xr.Dataset) -> _Array:
     """Distance of every bulk from its law (replica, dilution)."""
     n_visible = found.attrs["n_visible"]
     return _each(
-        found.transpose("replica", "dilution", "null", "rank").eigenvalues.values,
+        found.transpose("replica", "dilution", "null", "rank", ...).eigenvalues.values,
         lambda row: bulk_distance(row, bulk_law(row, n_visible)),
     )
 
@@ -113,6 +113,8 @@ def crossing_rule(study: Study) -> Finding:
     crossed = np.isfinite(ranks)
     if not crossed.any(axis=0).all():
         return missing("spectra of some dilutions do not cross in any replica")
+    if ranks.shape[1] < 2:
+        return missing("needs more than one pair of dilutions")
     mean = bootstrap_interval(np.arange(len(ranks)), lambda drawn: np.nanmean(ranks[drawn.astype(int)]))
     spread = bootstrap_interval(
         np.arange(len(ranks)),
@@ -176,8 +178,8 @@ def modes_rule(study: Study) -> Finding:
 def _departs_says(parts: Sequence[Part]) -> str:
     top, bulk = parts
     return (
-        f"At every dilution at least {top.estimate.value:.0f} eigenvalues beyond those of shuffled weights lie above the edge; "
-        f"diluted bulks differ from the law by up to {bulk.estimate.value:.2f}."
+        f"At every dilution {top.estimate.value:.0f} eigenvalues or more lie above the edge, shuffled weights' taken off; "
+        f"diluted bulks miss the law by up to {bulk.estimate.value:.2f}."
     )
 
 
@@ -192,8 +194,8 @@ def _crossing_says(parts: Sequence[Part]) -> str:
 def _modes_says(parts: Sequence[Part]) -> str:
     quality, root, *_ = parts
     return (
-        f"With 62 modes and compensated biases Q loses up to {quality.estimate.value:.2f} and the root of E_AAI is up to "
-        f"{root.estimate.value:.1f} times as large."
+        f"With 62 modes and compensated biases Q loses up to {quality.estimate.value:.2f}; the root of E_AAI grows up to "
+        f"{root.estimate.value:.1f} times."
     )
 
 

@@ -236,14 +236,12 @@ def alpha_slider(
     frames, labels = [], []
     for alpha in ALPHAS:
         abscissas = _scale(chosen, alpha)
-        panels, costs = [], []
+        panels = []
         for name in measures:
-            costs.append(f"{LABELS[name].strip('$')} {_root(abscissas, means[name])}")
             with style.context():
                 figure, grid = style.figure(1, 1, width=PANEL, height=3.0)
                 _lines(grid[0, 0], chosen, name, abscissas)
                 grid[0, 0].set_title(f"curves apart by {_root(abscissas, means[name])}")
-                grid[0, 0].set_xlim(-0.82, 1.02)
                 grid[0, 0].set_xlabel("p* (%)")
                 grid[0, 0].set_ylabel(LABELS[name])
                 _legend(figure, grid[0, 0], 5)

@@ -1,9 +1,12 @@
 """The study of the collapse: results against single cells, what is refused, and rules on curves that were made."""
 
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+from types import ModuleType
+
 import numpy as np
 import pytest
 import xarray as xr
-from synthetic_mnist import machines as made_machines
 
 from rbmlib.evidence.estimates import Estimate
 from rbmlib.evidence.words import MOST_WORDS, count_words
@@ -17,11 +20,19 @@ from rbmlib.lab.profiles import resolve
 DILUTIONS = (0.0, 0.4, 0.8)
 
 
+def synthetic_mnist() -> ModuleType:
+    spec = spec_from_file_location("synthetic_mnist", Path(__file__).with_name("synthetic_mnist.py"))
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
 def arms(later: float = 0.1, **options) -> xr.Dataset:
     """Machines that fail at the same f whatever their dilution; compensated ones later."""
     settings = {"dilutions": DILUTIONS, "n_replicas": 5, "slope": 0.0, "width": 0.03} | options
     each = [
-        made_machines(position=0.6 + shift, seed=seed, **settings) for seed, shift in enumerate((0.0, later))
+        synthetic_mnist().machines(position=0.6 + shift, seed=seed, **settings)
+        for seed, shift in enumerate((0.0, later))
     ]
     names = ["quality", "quality_other", "digits", "aai", "second_moment", "ink"]
     return xr.concat([one[names] for one in each], xr.IndexVariable("biases", list(BIASES)))

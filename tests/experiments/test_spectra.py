@@ -5,8 +5,11 @@ import pytest
 import xarray as xr
 
 from rbmlib.analysis.compensation import compensate, mean_activities
+from rbmlib.analysis.marchenko_pastur import MarchenkoPastur
 from rbmlib.analysis.spectra import eigenvalues, truncate_modes
+from rbmlib.evidence.words import MOST_WORDS, count_words
 from rbmlib.experiments import mnist_standard, spectra, spectra_cells
+from rbmlib.experiments import spectra_claims as rules
 from rbmlib.experiments.mnist_cells import machine_of, sample_pruned, train_machine
 from rbmlib.mnist.images import Images
 
@@ -151,3 +154,68 @@ def test_cells_of_the_book_are_each_asked_for_once():
 def test_parameters_that_cannot_be_meant_get_one_sentence(changed, message):
     with pytest.raises(ValueError, match=message):
         spectra.cells(**changed)
+
+
+# --- rules --------------------------------------------------------------------------------------------------------------
+
+
+def study(crossing=62.0, lost=0.02, root=1.2, spikes=12) -> spectra.Study:
+    """Spectra of random bulks with spikes that cross at a rank, and machines of few modes that lose so much."""
+    rng = np.random.default_rng(1)
+    p0, ranks, n_replicas = np.array([0.0, 0.3, 0.6, 0.8]), np.arange(1, 401), 6
+    bulk = MarchenkoPastur(1.0, 784, 400).expected_spectrum()
+    values = np.empty((n_replicas, 4, 400))
+    for replica, machine in enumerate(values):
+        for i, row in enumerate(machine):
+            at = crossing + 0.5 * (-1) ** replica
+            turn = np.where(ranks < at, 1 - ranks / at, 0.1 * (1 - ranks / at))
+            row[:] = bulk * np.exp((0.5 - 0.1 * i) * turn)
+            row[:spikes] *= 1 + 9 * np.linspace(1, 0.1, spikes)
+            row[:] = np.sort(row)[::-1] * np.exp(rng.normal(0, 1e-9))
+    shuffled = np.broadcast_to(bulk.astype(np.float32), (n_replicas, 4, 2, 400))
+    found = xr.Dataset(
+        {
+            "eigenvalues": (("replica", "dilution", "rank"), values),
+            "shuffled": (("replica", "dilution", "null", "rank"), shuffled),
+        },
+        {"dilution": p0, "rank": ranks, "null": list(spectra_cells.NULLS)},
+        {"n_visible": 784},
+    )
+    modes = [20, 62, 400]
+    dims = ("biases", "replica", "dilution", "modes")
+    noise = rng.normal(0, 0.003, (2, n_replicas, 4, 3))
+    truncated = xr.Dataset(
+        {
+            "quality": (dims, np.array([0.5, 0.95 - lost, 0.95]) + noise),
+            "aai": (dims, 0.02 * np.array([6.0, root**2, 1.0]) * np.exp(noise)),
+        },
+        {"biases": list(spectra.BIASES), "dilution": p0, "modes": modes},
+    )
+    return spectra.Study(found, truncated, xr.Dataset(), xr.Dataset())
+
+
+def marks(rule, of) -> list[str]:
+    return [part.mark for part in rule(of).parts]
+
+
+def test_spectra_that_cross_at_62_are_told_from_others():
+    assert marks(rules.crossing_rule, study()) == ["holds"] * 3
+    assert marks(rules.crossing_rule, study(crossing=80.0)) == ["fails", "holds", "holds"]
+    assert rules.pairs_of(2) == [(0, 1)]
+    assert rules.pairs_of(4) == [(0, 2), (0, 3), (1, 3)]
+
+
+def test_few_modes_suffice_if_62_do_and_20_do_not():
+    assert marks(rules.modes_rule, study()) == ["holds"] * 4
+    assert marks(rules.modes_rule, study(lost=0.3))[:2] == ["fails", "holds"]
+    assert marks(rules.modes_rule, study(root=2.0))[:2] == ["holds", "fails"]
+    few = study()
+    assert rules.modes_rule(few._replace(truncated=few.truncated.sel(modes=[20, 400]))).parts == ()
+
+
+def test_sentences_of_findings_are_short_and_a_run_at_another_setting_decides_nothing():
+    made = study()
+    for rule in rules.RULES.values():
+        assert count_words(rule.says(rule.find(made).parts)) <= MOST_WORDS
+    verdicts = rules.settle(made, spectra.PROFILES["quick"].parameters)
+    assert {verdict.verdict for verdict in verdicts} == {"not decided"}
