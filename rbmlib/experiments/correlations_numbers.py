@@ -8,13 +8,15 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from rbmlib.lab.claims import mean_interval
+from rbmlib.evidence.curves import falls_below, removed_at
+from rbmlib.evidence.estimates import mean_interval
+from rbmlib.evidence.words import DASH
+from rbmlib.evidence.words import removed_percent as percent
 
 from . import correlations_rules as rules
 from .correlations import Study, is_enumerated
-from .tfim_pruning_rules import CRITICAL, percent
+from .tfim_pruning_rules import CRITICAL
 
-DASH = "\u2013"
 FOLLOWED = {"order_error": "order parameter", "energy_error": "energy", "correlation_mse_exact": "C_MSE"}
 """The measures that say whether training has come to rest."""
 
@@ -69,8 +71,8 @@ def numbers(study: Study, machines: Derived, parameters: Mapping[str, Any]) -> d
     def lost(level: float) -> str:
         def told(n: int, one: xr.Dataset) -> str:
             shares = _stages(one.retained)
-            falls = rules.falls_below(shares, level).any(axis=1)
-            at = rules.removed_at(shares[falls], one.removed.values, level)
+            falls = falls_below(shares, level).any(axis=1)
+            at = removed_at(shares[falls], one.removed.values, level)
             return _of_some(at, falls)
 
         return by_length(here, told)

@@ -1,6 +1,6 @@
 r"""Rules on the decay of correlations, on how robust it is against the size, and on the graph's part in that.
 
-Every threshold stands here and was written before the results. A *retained share* is the mean over :math:`1 \le d \le
+Every threshold stands here. A *retained share* is the mean over :math:`1 \le d \le
 N/4` of C(d) over the exact C(d), divided by the same of the seed's dense machine: 1 is undamaged, 0 uncorrelated. What a
 machine removed before it lost a given share is read off by linear interpolation between pruning stages.
 """
@@ -14,9 +14,8 @@ import numpy as np
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import minimize_scalar
-from scipy.special import stdtrit
 
-from rbmlib.lab.claims import Estimate, Outcome, mean_interval
+from rbmlib.evidence.estimates import slopes
 from rbmlib.pruning import connected_components, min_weights_to_connect
 
 LIGHT, HEAVY = 0.9, 0.5
@@ -145,61 +144,6 @@ def retained(machines: xr.Dataset, last: int, of_dense: bool = True) -> NDArray[
     return share / share[:, :1] if of_dense else share
 
 
-def falls_below(share: NDArray[np.float64], level: float) -> NDArray[np.bool_]:
-    """Where the retained share (n_seeds, n_stages) is below a level and stays there for the next stage."""
-    below = share < level
-    return below & np.concatenate([below[:, 1:], below[:, -1:]], axis=1)
-
-
-def removed_at(share: NDArray[np.float64], removed: NDArray[np.float64], level: float) -> NDArray[np.float64]:
-    """Share of the weights removed when the retained share first falls below a level and stays there for the next
-    stage, (n_seeds,).
-
-    Interpolated between stages. A machine that never falls so low gets the largest share removed, which can only
-    make it look less robust than it is.
-    """
-    found = np.empty(len(share))
-    for i, (row, falls) in enumerate(zip(share, falls_below(share, level), strict=True)):
-        stage = int(np.argmax(falls))
-        if not falls.any():
-            found[i] = removed[-1]
-        elif stage == 0:
-            found[i] = removed[0]
-        else:
-            part = np.clip((row[stage - 1] - level) / (row[stage - 1] - row[stage]), 0, 1)
-            found[i] = removed[stage - 1] + part * (removed[stage] - removed[stage - 1])
-    return found
-
-
-def unpaired_difference(first: ArrayLike, second: ArrayLike, confidence: float = 0.95) -> Estimate:
-    """Mean of the first minus mean of the second, with Welch's interval: two sizes share no seeds.
-
-    Parameters
-    ----------
-    first, second : array_like, (n_seeds,)
-        Values of each seed; the numbers of seeds may differ.
-    confidence : float
-        Coverage, between 0 and 1.
-
-    Returns
-    -------
-    Estimate
-        Unbounded if either has one seed.
-    """
-    one, other = mean_interval(first), mean_interval(second)
-    value = one.value - other.value
-    sizes = np.array([np.size(first), np.size(second)])
-    if sizes.min() < 2:
-        return Estimate(value, -np.inf, np.inf)
-    variances = np.array([np.var(first, ddof=1), np.var(second, ddof=1)]) / sizes
-    total = variances.sum()
-    if total == 0:
-        return Estimate(value, value, value)
-    freedom = total**2 / (variances**2 / (sizes - 1)).sum()
-    half = float(stdtrit(freedom, (1 + confidence) / 2) * np.sqrt(total))
-    return Estimate(value, value - half, value + half)
-
-
 # --- connectivity ---------------------------------------------------------------------------------------------------
 
 
@@ -247,8 +191,6 @@ def sensitivities(machines: xr.Dataset) -> dict[str, NDArray[np.float64]]:
     All are from samples, at every size. The root of the mean squared error of C over the root mean square of C is a
     relative error, as those of the energy and of the order parameter are.
     """
-    removed = machines.removed.values[:SENSITIVITY_STAGES]
-    centred = removed - removed.mean()
     errors = machines.sampled.transpose("seed", "stage", "measure").isel(
         stage=slice(None, SENSITIVITY_STAGES)
     )
@@ -258,21 +200,14 @@ def sensitivities(machines: xr.Dataset) -> dict[str, NDArray[np.float64]]:
         "order parameter": errors.sel(measure="order_error").values,
         "correlations": np.sqrt(errors.sel(measure="correlation_mse_exact").values / (exact**2).mean()),
     }
-    return {name: (values @ centred) / (centred @ centred) for name, values in columns.items()}
+    removed = machines.removed.values[:SENSITIVITY_STAGES]
+    return {name: slopes(removed, values) for name, values in columns.items()}
 
 
 def decades(machines: xr.Dataset, measure: str) -> NDArray[np.float64]:
     """Logarithm to base 10 of an error over its mean dense value, (n_seeds, n_stages)."""
     values = machines.sampled.sel(measure=measure).transpose("seed", "stage").values
     return np.log10(values / values[:, 0].mean())
-
-
-class Part(NamedTuple):
-    """One comparison that a claim rests on: its interval, its outcome, and what was compared."""
-
-    estimate: Estimate
-    outcome: Outcome
-    text: str
 
 
 # --- all of it --------------------------------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ the error of the energy are of order :math:`\epsilon^2`, the error of the order 
 :math:`\mathrm{KL}^{1}`, or as :math:`\mathrm{KL}^{1/2}` for the order parameter: the slopes of equal
 sensitivity.
 
-Every threshold stands here and was written before the results that it judges. The seeds of the pruning study
+Every threshold stands here. The seeds of the pruning study
 (0 to 9) were known by then; they judge nothing here.
 """
 
@@ -20,15 +20,12 @@ import xarray as xr
 from numpy.typing import NDArray
 from scipy.stats import spearmanr
 
-from rbmlib.lab.claims import (
-    Estimate,
-    Outcome,
-    combine,
-    decide_difference,
-    mean_interval,
-)
+from rbmlib.evidence.estimates import Estimate, mean_interval
+from rbmlib.evidence.estimates import slopes as least_squares
+from rbmlib.evidence.rules import Finding, Part, above, below, every, finding, least
+from rbmlib.evidence.words import percent
 
-from .tfim_pruning_rules import CRITICAL, FEWEST_SEEDS, PARAMAGNETIC, PHYSICAL, Finding, percent
+from .tfim_pruning_rules import CRITICAL, FEWEST_SEEDS, PARAMAGNETIC, PHYSICAL, at_field
 
 FIELDS = (CRITICAL, PARAMAGNETIC)
 NAMES = {"eroe": "eROE", "mroe": "mROE", "correlation_mse": "C_MSE"}
@@ -113,30 +110,24 @@ def correlations_by_stage(results: xr.Dataset) -> xr.Dataset:
     )
 
 
-def _decided(one: Estimate | None, decide: Callable[[Estimate], Outcome]) -> Outcome:
-    return "not decided" if one is None else decide(one)
+def _known(one: Estimate | None) -> Estimate:
+    """An estimate, or one of which nothing is known."""
+    return Estimate(0.0, -np.inf, np.inf) if one is None else one
 
 
 def correlated_rule(results: xr.Dataset) -> Finding:
     """Whether every physical measure goes up and down with KL, in training and in pruning, at both fields."""
-    outcomes, weakest, texts = [], None, []
-    for process in ("training", "pruning"):
-        for field in FIELDS:
-            found = {name: interval(rank_correlations(results, process, field, name)) for name in PHYSICAL}
-            outcomes += [_decided(one, lambda one: decide_difference(one, 1)) for one in found.values()]
-            for one in found.values():
-                if one is not None and (weakest is None or one.low < weakest.low):
-                    weakest = one
-            texts.append(f"{process} at h/J = {field:g}: " + _listed(found))
-    text = "mean rank correlations with KL, " + "; ".join(texts)
-    value, ends = (np.nan, (-np.inf, np.inf)) if weakest is None else (weakest.value, weakest.interval)
-    return Finding(value, ends, combine(outcomes), text)
-
-
-def _listed(found: Mapping[str, Estimate | None]) -> str:
-    return ", ".join(
-        f"{NAMES[name]} " + ("\u2013" if one is None else f"{one.value:.2f} [{one.low:.2f}, {one.high:.2f}]")
-        for name, one in found.items()
+    parts = [
+        above(
+            f"{NAMES[name]} in {process} at {at_field(field)}",
+            _known(interval(rank_correlations(results, process, field, name))),
+        )
+        for process in ("training", "pruning")
+        for field in FIELDS
+        for name in PHYSICAL
+    ]
+    return finding(
+        "mean rank correlations with KL", parts, lambda parts: min(parts, key=lambda part: part.estimate.low)
     )
 
 
@@ -146,7 +137,7 @@ def stage_dependent_rule(results: xr.Dataset) -> Finding:
     Of all pairs of measures in all stages one must differ, and of all pairs of stages for all measures one must
     differ by more than the margin; intervals are widened so that all of a kind hold together (Bonferroni).
     """
-    outcomes, largest, texts = [], None, []
+    parts = []
     for field in FIELDS:
         found = {
             (stage, name): rank_correlations(results, stage, field, name)
@@ -163,40 +154,28 @@ def stage_dependent_rule(results: xr.Dataset) -> Finding:
             for name in PHYSICAL
             for a, b in combinations(STAGES, 2)
         }
-        for differences, least in ((between_measures, 0.0), (between_stages, STRONG)):
-            outcome, label, one = _some_differ(differences, least)
-            outcomes.append(outcome)
-            if one is None:
-                continue
-            texts.append(f"h/J = {field:g}: {label} {one.value:+.2f} [{one.low:+.2f}, {one.high:+.2f}]")
-            if least and (largest is None or abs(one.value) > abs(largest.value)):
-                largest = one
-    text = "largest differences of mean rank correlations, " + ("; ".join(texts) or "none can be told")
-    value, ends = (np.nan, (-np.inf, np.inf)) if largest is None else (largest.value, largest.interval)
-    return Finding(value, ends, combine(outcomes), text)
+        parts += [
+            some_differ(at_field(field), between_measures, 0.0),
+            some_differ(at_field(field), between_stages, STRONG),
+        ]
+    return finding(
+        "largest differences of mean rank correlations", parts, lambda parts: least([parts[1], parts[3]])
+    )
 
 
-def _some_differ(
-    differences: Mapping[str, NDArray[np.float64]], least: float
-) -> tuple[Outcome, str, Estimate | None]:
-    """Whether one of the differences certainly exceeds ``least`` in size, and the largest one."""
+def some_differ(name: str, differences: Mapping[str, NDArray[np.float64]], margin: float) -> Part:
+    """The difference that is surest to exceed a margin in size; it fails if all lie inside ``STRONG``."""
     confidence = 1 - (1 - CONFIDENCE) / len(differences)
-    found = {name: interval(values, confidence) for name, values in differences.items()}
-    known = {name: one for name, one in found.items() if one is not None}
+    found = {key: interval(values, confidence) for key, values in differences.items()}
+    known = {key: one for key, one in found.items() if one is not None}
     if not known:
-        return "not decided", "", None
-    name = max(known, key=lambda key: _surely(known[key]))
-    outcome: Outcome = "not decided"
-    if _surely(known[name]) > least:
-        outcome = "reproduced"
-    elif len(known) == len(found) and all(max(-one.low, one.high) <= STRONG for one in known.values()):
-        outcome = "not reproduced"
-    return outcome, name, known[name]
-
-
-def _surely(one: Estimate) -> float:
-    """How far from zero the nearer end of an interval is; negative if zero is inside."""
-    return max(one.low, -one.high)
+        return above(name, _known(None), margin)
+    key = max(known, key=lambda key: max(known[key].low, -known[key].high))
+    one = known[key]
+    inside = len(known) == len(found) and all(max(-each.low, each.high) <= STRONG for each in known.values())
+    bound = max(margin, STRONG) if inside and max(one.low, -one.high) <= margin else margin
+    side = above if one.value >= 0 else below
+    return side(f"{key} at {name}", one, bound if one.value >= 0 else -bound)
 
 
 # --- sensitivity ----------------------------------------------------------------------------------------------------
@@ -212,17 +191,12 @@ def floor_subtracted_slope(kl: NDArray[np.float64], error: NDArray[np.float64]) 
     chosen = (rise_of_kl >= LEAST_RISE * kl[0]) & (rise > 0)
     if chosen.sum() < FEWEST_STAGES:
         return np.nan
-    return _slope(np.log(rise_of_kl[chosen]), np.log(rise[chosen]))
+    return float(least_squares(np.log(rise_of_kl[chosen]), np.log(rise[chosen])))
 
 
 def plain_slope(kl: NDArray[np.float64], error: NDArray[np.float64]) -> float:
     """Least-squares slope of log error against log KL over all pruning stages, floors left in."""
-    return _slope(np.log(kl), np.log(error))
-
-
-def _slope(x: NDArray[np.float64], y: NDArray[np.float64]) -> float:
-    centred = x - x.mean()
-    return float((centred * y).sum() / (centred**2).sum()) if centred.any() else np.nan
+    return float(least_squares(np.log(kl), np.log(error))) if np.ptp(kl) else np.nan
 
 
 def slopes(
@@ -238,35 +212,31 @@ def slopes(
 
 
 def sensitivity_rule(results: xr.Dataset) -> Finding:
-    """Whether mROE and C_MSE grow faster against KL than equal sensitivity has it, and eROE slower, at both
-    fields.
-    """
-    outcomes, texts, closest = [], [], None
+    """Whether mROE and C_MSE grow faster against KL than equal sensitivity has it, and eROE slower, at both fields."""
+    parts, plain = [], []
     for field in FIELDS:
-        parts = []
         for name in PHYSICAL:
-            one = interval(slopes(results, field, name))
-            side, equal = MORE_SENSITIVE[name], EQUAL_SENSITIVITY[name]
-            if one is None:
-                outcomes.append("not decided")
-                parts.append(f"{NAMES[name]} \u2013")
-                continue
-            excess = Estimate(one.value - equal, one.low - equal, one.high - equal)
-            outcomes.append(decide_difference(excess, side))
-            plain = slopes(results, field, name, plain_slope).mean()
-            parts.append(
-                f"{NAMES[name]} {one.value:.2f} [{one.low:.2f}, {one.high:.2f}] (equal sensitivity {equal:g}; "
-                f"with the floor left in {plain:.2f})"
-            )
-            if closest is None or side * excess.value < closest[0]:
-                closest = side * excess.value, excess
-        texts.append(f"h/J = {field:g}: " + ", ".join(parts))
-    text = (
-        "slopes of log error against log KL above the dense values, where KL, C_MSE and the energy's error are quadratic "
-        "in the error of the state and the order parameter's is linear, " + "; ".join(texts)
+            side = above if MORE_SENSITIVE[name] > 0 else below
+            one = _known(interval(slopes(results, field, name)))
+            parts.append(side(f"{NAMES[name]} at {at_field(field)}", one, EQUAL_SENSITIVITY[name]))
+            plain.append(f"{slopes(results, field, name, plain_slope).mean():.2f}")
+    lead = (
+        "slopes of log error against log KL above the dense values, where equal sensitivity is 1 for the quadratic eROE and C_MSE and "
+        "0.5 for the linear mROE"
     )
-    value, ends = (np.nan, (-np.inf, np.inf)) if closest is None else (closest[1].value, closest[1].interval)
-    return Finding(value, ends, combine(outcomes), text)
+
+    def nearest(parts: tuple[Part, ...]) -> Part:
+        one = min(
+            parts,
+            key=lambda part: (
+                part.estimate.value - part.least
+                if np.isfinite(part.least)
+                else part.most - part.estimate.value
+            ),
+        )
+        return one._replace(estimate=one.estimate - (one.least if np.isfinite(one.least) else one.most))
+
+    return finding(lead, parts, nearest, f"With the floors left in {', '.join(plain)}.")
 
 
 # --- energy against order -------------------------------------------------------------------------------------------
@@ -320,41 +290,43 @@ def energy_misleads_rule(results: xr.Dataset, *, bare: bool = False) -> Finding:
     """
     stages = range(1, results.sizes["stage"])
     confidence = 1 - (1 - CONFIDENCE) / (len(FIELDS) * len(stages))
-    found = {
-        (field, stage): growths(results, field, stage, confidence, bare=bare)
-        for field in FIELDS
-        for stage in stages
-    }
-    limits = {name: (-1 if name == "eroe" else 1, limit) for name, limit in MISLEADING_LIMITS.items()}
-    certain, possible = [], []
-    for at, growth in found.items():
-        ends = {
-            name: sorted(side * (end / limit - 1) for end in growth[name].interval)
-            for name, (side, limit) in limits.items()
-        }
-        if all(low >= 0 for low, _ in ends.values()):
-            certain.append(at)
-        if all(high >= 0 for _, high in ends.values()):
-            possible.append(at)
-    outcome: Outcome = "reproduced" if certain else "not decided" if possible else "not reproduced"
+    found = {}
+    for field in FIELDS:
+        for stage in stages:
+            growth = growths(results, field, stage, confidence, bare=bare)
+            found[field, stage] = {
+                name: one.map(lambda x, limit=MISLEADING_LIMITS[name]: x / limit)
+                for name, one in growth.items()
+            }
+    by_stage = {at: every("", _against_limits(one)) for at, one in found.items()}
+    first = min((one.mark for one in by_stage.values()), key=("holds", "open", "fails").index)
+    judged = [at for at, one in by_stage.items() if one.mark == "holds"] if first == "holds" else list(found)
 
     def margin(at: tuple[float, int]) -> float:
         with np.errstate(divide="ignore"):
-            return min(side * np.log(found[at][name].value / limit) for name, (side, limit) in limits.items())
+            return min((-1 if name == "eroe" else 1) * np.log(one.value) for name, one in found[at].items())
 
-    field, stage = max(certain or found, key=margin)
-    growth = found[field, stage]
-    text = (
-        f"{'clearest' if certain else 'nearest'} at {percent(float(results.removed[stage]))} removed at "
-        f"h/J = {field:g}: "
-        + ", ".join(
-            f"{'bare ' if bare else ''}{NAMES[name]} {one.value:.2f} [{one.low:.2f}, {one.high:.2f}]"
-            for name, one in growth.items()
-        )
-        + " times the dense value; bare relative errors there "
-        + ", ".join(
-            f"{100 * values[stage]:.2g} % ({name})"
-            for name, values in relative_errors(results, field).items()
-        )
+    field, stage = max(judged, key=margin)
+    growth = growths(results, field, stage, confidence, bare=bare)
+    place = f"{percent(float(results.removed[stage]))} removed at {at_field(field)}"
+    told = ", ".join(
+        f"{'bare ' if bare else ''}{NAMES[name]} {one.value:.2f}" for name, one in growth.items()
     )
-    return Finding(growth["eroe"].value, growth["eroe"].interval, outcome, text)
+    relative = ", ".join(
+        f"{100 * values[stage]:.2g} % ({name})" for name, values in relative_errors(results, field).items()
+    )
+    decides = (
+        by_stage[field, stage]
+        if first == by_stage[field, stage].mark
+        else next(one for one in by_stage.values() if one.mark == first)
+    )
+    part = decides._replace(
+        name=f"{'clearest' if first == 'holds' else 'nearest'} at {place}, {decides.name}"
+    )
+    beside = f"There {told} times the dense value; bare relative errors {relative}."
+    return finding("error over its limit", [part], lambda _: above("", growth["eroe"]), beside)
+
+
+def _against_limits(ratios: Mapping[str, Estimate]) -> list[Part]:
+    """An accurate energy lies below its limit, bad order and correlations above theirs."""
+    return [(below if name == "eroe" else above)(NAMES[name], one, 1.0) for name, one in ratios.items()]

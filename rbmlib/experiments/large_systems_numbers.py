@@ -8,12 +8,14 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from rbmlib.evidence.curves import doubled
+from rbmlib.evidence.words import DASH
+from rbmlib.evidence.words import removed_percent as percent
+
 from .correlations import Place, n_hidden
 from .large_systems_cells import METHODS
-from .phase_scan_rules import doubled
-from .tfim_pruning_rules import CRITICAL, PARAMAGNETIC, percent
+from .tfim_pruning_rules import CRITICAL, PARAMAGNETIC
 
-DASH = "\u2013"
 NAMES = ("critical", "paramagnet")
 ESTIMATES = tuple(name for name in METHODS if name != "exact")
 

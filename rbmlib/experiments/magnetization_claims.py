@@ -2,28 +2,48 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import xarray as xr
 from scipy.stats import binom, norm
 
-from rbmlib.lab.claims import Verdict
+from rbmlib.evidence.claims import Rule, Verdict
+from rbmlib.evidence.rules import Part
+from rbmlib.evidence.words import DASH, MINUS, percent
 from rbmlib.lab.profiles import resolve
 
 from . import magnetization, tfim_machines
 from . import magnetization_rules as rules
 from .magnetization import PROFILES
-from .tfim_pruning_rules import CRITICAL, percent
+from .tfim_pruning_rules import CRITICAL
 
-CLAIMS = ("A3.resembles", "A3.training-set", "A3.single-peak")
 
-MINUS = "\u2212"
+def _resembles_says(parts: Sequence[Part]) -> str:
+    told = ", ".join(f"{percent(part.estimate.value, 1)} in {part.name}" for part in parts)
+    return f"Dense machines deviate from their training data by {told}."
 
-_RULES = dict(
-    zip(CLAIMS, (rules.resembles_rule, rules.training_set_rule, rules.single_peak_rule), strict=True)
-)
+
+def _training_set_says(parts: Sequence[Part]) -> str:
+    order, mean, peaks, zero, ratio, spread = (part.estimate.value for part in parts)
+    return (
+        f"Training sets have mean |m| {order:.3f}, mean m {mean:.4f}, peaks at {peaks:.2f}, centre at {zero:.2f} of them, occurrence ratio "
+        f"{ratio:.2f} \u00b1 {spread:.2f}."
+    ).replace("-", MINUS)
+
+
+def _single_peak_says(parts: Sequence[Part]) -> str:
+    dense, pruned = (part.estimate.value for part in parts)
+    return f"The highest side peak is {dense:.2f} times the centre's bar in dense machines and {pruned:.2f} times after the last iteration."
+
+
+RULES = {
+    "A3.resembles": Rule(rules.resembles_rule, _resembles_says),
+    "A3.training-set": Rule(rules.training_set_rule, _training_set_says),
+    "A3.single-peak": Rule(rules.single_peak_rule, _single_peak_says),
+}
+CLAIMS = tuple(RULES)
 
 
 def _objection(p: Mapping[str, Any]) -> str | None:
@@ -51,9 +71,7 @@ def settle(results: xr.Dataset, parameters: Mapping[str, Any]) -> list[Verdict]:
         In the order of ``CLAIMS``. A run at another setting, or with too few seeds, decides nothing and says so.
     """
     p = resolve(PROFILES, "book", parameters)
-    if (objection := _objection(p)) is not None:
-        return tfim_machines.undecided(CLAIMS, objection, PROFILES, p)
-    return tfim_machines.verdicts_of({name: rule(results) for name, rule in _RULES.items()}, PROFILES, p)
+    return tfim_machines.settle(RULES, results, PROFILES, p, _objection(p))
 
 
 def verdicts(profile: str) -> list[Verdict]:
@@ -96,7 +114,7 @@ def numbers(results: xr.Dataset) -> dict[str, str]:
     }
     found |= dict.fromkeys(
         ("ratio-data", "ratio-counting", "ratio-pairs", "ratio-machine-dense", "ratio-machine-counting"),
-        "\u2013",
+        DASH,
     )
     if rules.LEAST_COUNT in results.min_count:
         chosen = results.sel(min_count=rules.LEAST_COUNT)

@@ -1,6 +1,6 @@
 """Rules on distributions of the magnetization: from several seeds to a finding with an interval.
 
-Every threshold stands here and was written before the results that it judges. The seeds of the pruning study
+Every threshold stands here. The seeds of the pruning study
 (0 to 9) were known by then; they judge nothing here.
 """
 
@@ -10,16 +10,9 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from rbmlib.lab.claims import (
-    Estimate,
-    Outcome,
-    combine,
-    decide_difference,
-    decide_equivalence,
-    mean_interval,
-)
-
-from .tfim_pruning_rules import Finding, percent
+from rbmlib.evidence.estimates import mean_interval
+from rbmlib.evidence.rules import Finding, above, below, finding, largest, last, within
+from rbmlib.evidence.words import percent
 
 RESEMBLANCE = 0.05
 """A dense machine resembles its training set if each deviation is at most this: what a reader could still see
@@ -77,22 +70,14 @@ def deviations(results: xr.Dataset, up_spins: str = "up_spins") -> dict[str, NDA
 
 def resembles_rule(results: xr.Dataset) -> Finding:
     """Whether dense machines are within the margin of their training data in every respect."""
-    found = {name: mean_interval(values) for name, values in deviations(results).items()}
-    largest = max(found.values(), key=lambda one: one.value)
+    parts = [
+        within(name, mean_interval(one), RESEMBLANCE, unit="%") for name, one in deviations(results).items()
+    ]
     sampled = deviations(results, "gibbs_up_spins")
-    text = (
-        "deviations of dense machines from their training data, by enumeration, mean over seeds: "
-        + ", ".join(f"{name} {in_percent(one)}" for name, one in found.items())
-        + f"; from Gibbs samples mean |m| {100 * sampled['mean |m|'].mean():.1f} %, "
-        f"P(m) {100 * sampled['P(m)'].mean():.1f} %"
+    beside = f"From Gibbs samples mean |m| {percent(sampled['mean |m|'].mean(), 1)}, P(m) {percent(sampled['P(m)'].mean(), 1)}."
+    return finding(
+        "deviations of dense machines from their training data, by enumeration", parts, largest, beside
     )
-    outcomes = [decide_equivalence(one, RESEMBLANCE) for one in found.values()]
-    return Finding(largest.value, largest.interval, combine(outcomes), text)
-
-
-def in_percent(one: Estimate) -> str:
-    """A share with its interval in words."""
-    return f"{100 * one.value:.1f} % [{100 * one.low:.1f}, {100 * one.high:.1f}]"
 
 
 # --- training set ---------------------------------------------------------------------------------------------------
@@ -115,37 +100,24 @@ def share_at_zero(up_spins: NDArray[np.float64], m: NDArray[np.float64]) -> NDAr
 
 def training_set_rule(results: xr.Dataset) -> Finding:
     """Whether the training sets have the paper's means, peaks, share at zero and occurrence ratio."""
-    m = results.m.values
+    m, exact = results.m.values, results.exact_up_spins.isel(seed=0).values
     data = results.data_up_spins.transpose("seed", "up").values
-    means, orders = (mean_interval(part.values) for part in moments(results, "data_up_spins"))
-    places = mean_interval(np.abs(peaks(data, m)).mean(axis=1))
-    at_zero = mean_interval(share_at_zero(data, m))
+    means, orders = moments(results, "data_up_spins")
     chosen = results.sel(min_count=LEAST_COUNT)
-    ratio = mean_interval(chosen.data_ratio_mean.values)
-    spread = mean_interval(chosen.data_ratio_spread.values)
-    outcomes: dict[str, Outcome] = {
-        "mean |m|": decide_equivalence(_shifted(orders, ORDER), ORDER_MARGIN),
-        "mean m": decide_equivalence(means, BALANCE_MARGIN),
-        "peaks": decide_equivalence(_shifted(places, PEAK), PEAK_MARGIN),
-        "share at zero": decide_difference(_shifted(at_zero, SHARE_AT_ZERO), 1),
-        "occurrence ratio": decide_equivalence(_shifted(ratio, RATIO), RATIO_MARGIN),
-        "its spread": decide_equivalence(_shifted(spread, RATIO_SPREAD), RATIO_MARGIN),
-    }
-    exact = results.exact_up_spins.isel(seed=0).values
-    text = (
-        f"mean |m| {orders.value:.4f} (exact {mean_of(np.abs(m), results.exact_up_spins.isel(seed=0)).item():.4f}), "
-        f"mean m {means.value:+.4f}, peaks at {places.value:.3f} (exact {np.abs(peaks(exact, m)).mean():.3f}), "
-        f"bar at 0 {at_zero.value:.2f} of the highest (exact {share_at_zero(exact, m):.2f}), "
-        f"occurrence ratio of pairs with at least {2 * LEAST_COUNT} counts {ratio.value:.3f} +- {spread.value:.3f}, "
-        f"of which counting alone makes {chosen.data_counting_mean.values.mean():.3f} +- "
-        f"{chosen.data_counting_spread.values.mean():.3f}; "
-        + ", ".join(f"{name}: {outcome}" for name, outcome in outcomes.items())
+    parts = [
+        within("mean |m|", mean_interval(orders.values), ORDER_MARGIN, ORDER),
+        within("mean m", mean_interval(means.values), BALANCE_MARGIN),
+        within("peaks", mean_interval(np.abs(peaks(data, m)).mean(axis=1)), PEAK_MARGIN, PEAK),
+        above("bar at 0 over the highest", mean_interval(share_at_zero(data, m)), SHARE_AT_ZERO),
+        within("occurrence ratio", mean_interval(chosen.data_ratio_mean.values), RATIO_MARGIN, RATIO),
+        within("its spread", mean_interval(chosen.data_ratio_spread.values), RATIO_MARGIN, RATIO_SPREAD),
+    ]
+    beside = (
+        f"The exact distribution has mean |m| {np.abs(m) @ exact:.4f}, peaks at {np.abs(peaks(exact, m)).mean():.3f} and a bar at 0 "
+        f"of {share_at_zero(exact, m):.2f}; counting alone makes the ratio of pairs with at least {2 * LEAST_COUNT} counts "
+        f"{chosen.data_counting_mean.values.mean():.3f} +- {chosen.data_counting_spread.values.mean():.3f}."
     )
-    return Finding(orders.value, orders.interval, combine(outcomes.values()), text)
-
-
-def _shifted(one: Estimate, origin: float) -> Estimate:
-    return Estimate(one.value - origin, one.low - origin, one.high - origin)
+    return finding("training sets", parts, beside=beside)
 
 
 # --- from two peaks to one ------------------------------------------------------------------------------------------
@@ -169,25 +141,15 @@ def single_peak_rule(results: xr.Dataset) -> Finding:
 
     Logarithms are averaged, because the ratio spans orders of magnitude.
     """
-    ratios = peak_ratios(results)
-    ends = {name: mean_interval(np.log(ratios[:, stage])) for name, stage in (("dense", 0), ("pruned", -1))}
-    outcomes = [decide_difference(ends["dense"], 1), decide_difference(ends["pruned"], -1)]
+    ratios, sampled = peak_ratios(results), peak_ratios(results, "gibbs_up_spins")
+    ends = [mean_interval(np.log(ratios[:, stage])).map(lambda x: float(np.exp(x))) for stage in (0, -1)]
+    parts = [above("dense", ends[0], 1.0), below("after the last iteration", ends[1], 1.0)]
     merged = merged_stage(ratios)
-    sampled = peak_ratios(results, "gibbs_up_spins")
-    text = (
-        "highest bar off the centre over the centre's bar, by enumeration: "
-        + ", ".join(
-            f"{np.exp(one.value):.2f} [{np.exp(one.low):.2f}, {np.exp(one.high):.2f}] {name}"
-            for name, one in ends.items()
-        )
-        + f" (Gibbs samples: {np.exp(np.log(sampled[:, 0]).mean()):.2f} and "
-        f"{np.exp(np.log(sampled[:, -1]).mean()):.2f}); "
-        + (
-            f"below 1 for good from {percent(float(results.removed[merged]))} removed on"
-            if merged is not None
-            else "never below 1 for good"
-        )
+    since = (
+        "never below 1 for good"
+        if merged is None
+        else f"below 1 for good from {percent(float(results.removed[merged]))} removed on"
     )
-    last = ends["pruned"]
-    value, interval = float(np.exp(last.value)), (float(np.exp(last.low)), float(np.exp(last.high)))
-    return Finding(value, interval, combine(outcomes), text)
+    samples = " and ".join(f"{np.exp(np.log(sampled[:, stage]).mean()):.2f}" for stage in (0, -1))
+    beside = f"From Gibbs samples {samples}; {since}."
+    return finding("highest bar off the centre over the centre's bar, by enumeration", parts, last, beside)

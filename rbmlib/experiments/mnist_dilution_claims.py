@@ -12,7 +12,10 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from rbmlib.lab.claims import Outcome, Verdict, combine
+from rbmlib.evidence.claims import Rule, Verdict
+from rbmlib.evidence.claims import settle as settle_by
+from rbmlib.evidence.rules import Finding, Part, decide, finding, least, missing
+from rbmlib.evidence.words import number, percent, span
 from rbmlib.lab.profiles import label, resolve
 from rbmlib.mnist.appearance import Appearance
 from rbmlib.mnist.diversity import FEWEST_ACCEPTED
@@ -22,17 +25,6 @@ from . import mnist_dilution_rules as rules
 from .mnist_dilution import ORDERS, PROFILES, Study
 from .objections import other_machines
 from .quality_drops import MEASURES
-from .tfim_pruning_rules import Finding
-
-CLAIMS = (
-    "B1.diversity-falls",
-    "B2.dilution-harmless",
-    "B3.sharp-drop",
-    "B3.dilute-more-robust",
-    "B3.metrics-agree",
-    "B3.crucial-few",
-    "B3.failure-looks",
-)
 
 FEWEST_SAMPLES = 1000
 """E_AAI of fewer samples says little."""
@@ -50,93 +42,87 @@ def curves_of(machines: xr.Dataset) -> rules.Curves:
     return rules.Curves(machines.removed.values, machines.dilution.values, values)
 
 
-def diversity_rule(study: Study, p: Parameters) -> Finding:
+def diversity_rule(study: Study) -> Finding:
     """Undiluted machines at p = 0, 20 and 30 %."""
     points = study.machines.sel(dilution=0.0, removed=[0.0, *rules.FIG1_REMOVED])
     points = points.transpose("replica", "removed", ...)
     if np.isnan(points.imbalance).any():
-        return _open(f"fewer than {FEWEST_ACCEPTED} samples of a machine were accepted as digits")
+        return missing(f"fewer than {FEWEST_ACCEPTED} samples of a machine were accepted as digits")
     return rules.diversity_rule(points.quality.values, points.imbalance.values, points.entropy.values)
 
 
-def harmless_rule(study: Study, p: Parameters) -> Finding:
+def harmless_rule(study: Study) -> Finding:
     """Unpruned machines, by both judges; the measures that need none beside it."""
     whole = study.machines.sel(removed=0.0).transpose("replica", "dilution", ...)
-    by_judge = {judge: whole[name].values for name, judge in JUDGES.items()}
-    found = rules.harmless_rule(by_judge, whole.dilution.values)
-    each = {
-        judge: rules.harmless_rule({judge: one}, whole.dilution.values).outcome
-        for judge, one in by_judge.items()
-    }
-    dense, diluted = whole.isel(dilution=0), whole.isel(dilution=-1)
-    beside = ", ".join(
-        f"{name} {first.mean().item():.3g} and {last.mean().item():.3g}"
-        for name, first, last in (
-            ("E_AAI", dense.aai, diluted.aai),
-            ("E(2)", dense.second_moment, diluted.second_moment),
-            (
-                "log-likelihood of test images",
-                *(one.log_likelihood.sel(part="test") for one in (dense, diluted)),
-            ),
-        )
+    found = rules.harmless_rule(
+        {judge: whole[name].values for name, judge in JUDGES.items()}, whole.dilution.values
     )
-    text = f"{found.text}{_apart(each)}; at the least and the largest dilution: {beside}"
-    return Finding(found.value, found.interval, found.outcome, text)
+    each = {
+        judge: decide(part for part in found.parts if part.name.startswith(judge))
+        for judge in JUDGES.values()
+    }
+    beside = []
+    for name, values in {
+        "E_AAI": whole.aai,
+        "E(2)": whole.second_moment,
+        "log-likelihood of test images": whole.log_likelihood.sel(part="test"),
+    }.items():
+        first, last = (values.isel(dilution=at).mean().item() for at in (0, -1))
+        beside.append(f"{name} {first:.3g} and {last:.3g}")
+    found = found.beside_it(_apart(each))
+    return found.beside_it(f"At the least and the largest dilution: {', '.join(beside)}.")
 
 
-def by_measure(rule: Callable[..., Finding]) -> Callable[[Study, Parameters], Finding]:
-    """A rule on Q's curves; where other measures' curves come to another verdict its sentence names them."""
+def by_measure(rule: Callable[..., Finding]) -> Callable[[Study], Finding]:
+    """A rule on Q's curves; measures whose curves come to another verdict are named beside it."""
 
-    def settled(study: Study, p: Parameters) -> Finding:
+    def find(study: Study) -> Finding:
         curves = curves_of(study.machines)
-        found = rule(curves)
-        return _beside(
-            found, {name: rule(curves, name).outcome for name in curves.values if name != "quality"}
-        )
+        others = {name: rule(curves, name).outcome for name in curves.values if name != "quality"}
+        return _beside(rule(curves), others)
 
-    return settled
+    return find
 
 
-def agree_rule(study: Study, p: Parameters) -> Finding:
+def agree_rule(study: Study) -> Finding:
     """Where the measures' drops lie, beside that of Q."""
     curves = curves_of(study.machines)
-    missing = [MEASURES[name].label for name in rules.TRANSITION if name not in curves.values]
-    if missing:
-        return _open(
-            f"needs {', '.join(missing)} of every machine; fewer than {FEWEST_ACCEPTED} samples were accepted"
+    absent = [MEASURES[name].label for name in rules.TRANSITION if name not in curves.values]
+    if absent:
+        return missing(
+            f"needs {', '.join(absent)} of every machine; fewer than {FEWEST_ACCEPTED} samples were accepted"
         )
     found = rules.agree_rule(curves)
-    each = {MEASURES[name].label: rules.agree_rule(curves, [name]).outcome for name in rules.TRANSITION}
-    return Finding(found.value, found.interval, found.outcome, found.text + _apart(each))
+    by_label = [MEASURES[name].label for name in rules.TRANSITION]
+    return found.beside_it(
+        _apart({one: decide(part for part in found.parts if part.name.startswith(one)) for one in by_label})
+    )
 
 
-def crucial_rule(study: Study, p: Parameters) -> Finding:
+def crucial_rule(study: Study) -> Finding:
     """Orders of pruning, at every dilution that has controls; by a measure that does not depend on a judge's lessons."""
     if not study.controls.sizes.get("machine"):
-        return _open(
+        return missing(
             "needs machines that are also pruned in random order and largest first; this run has none"
         )
-    by_dilution = list(study.controls.groupby("dilution"))
-    found = [_crucial(one, "aai") for _, one in by_dilution]
-    at = [f"{100 * float(p0):.0f} %" for p0, _ in by_dilution]
-    least = min(found, key=lambda one: one.value)
-    text = "; ".join(f"at p0 = {share}: {one.text}" for share, one in zip(at, found, strict=True))
-    whole = Finding(least.value, least.interval, combine(one.outcome for one in found), text)
-    others = {}
-    for name in MEASURES:
-        if name != "aai" and np.isfinite(study.controls[name]).all():
-            others[name] = combine(_crucial(one, name).outcome for _, one in by_dilution)
-    return _beside(whole, others)
+    found = _crucial(study.controls, "aai")
+    known = [name for name in MEASURES if name != "aai" and np.isfinite(study.controls[name]).all()]
+    return _beside(found, {name: _crucial(study.controls, name).outcome for name in known})
 
 
 def _crucial(controls: xr.Dataset, name: str) -> Finding:
-    ordered = controls[name].transpose("order", "machine", "removed")
-    return rules.crucial_rule(
-        controls.removed.values, {order: ordered.sel(order=order).values for order in ORDERS}, name
-    )
+    parts, leads = [], []
+    for p0, one in controls.groupby("dilution"):
+        ordered = one[name].transpose("order", "machine", "removed")
+        by_order = {order: ordered.sel(order=order).values for order in ORDERS}
+        found = rules.crucial_rule(controls.removed.values, by_order, name)
+        at = f"at p0 = {percent(float(p0))}"
+        parts += [part._replace(name=f"{part.name} {at}") for part in found.parts]
+        leads.append(f"{at} {found.lead}")
+    return finding("; ".join(leads), parts, lambda parts: least(parts[::2]))
 
 
-def failure_rule(study: Study, p: Parameters) -> Finding:
+def failure_rule(study: Study) -> Finding:
     """Looks of the samples of machines that have failed."""
     machines = study.machines.transpose("replica", "dilution", "removed", ...)
     at_end = np.flatnonzero(machines.removed.values == OVER_PRUNED)
@@ -147,27 +133,80 @@ def failure_rule(study: Study, p: Parameters) -> Finding:
     ]
     data = Appearance(*(study.floors[name].item() for name in Appearance._fields))
     found = rules.failure_rule(looks, data, (machines.attrs["height"], machines.attrs["width"]))
-    text = (
-        f"{found.text}; {len(looks)} of {failed.size} machines have failed at f = {100 * OVER_PRUNED:.0f} %"
+    return found.beside_it(
+        f"{len(looks)} of {failed.size} machines have failed at f = {percent(OVER_PRUNED)}."
     )
-    return Finding(found.value, found.interval, found.outcome, text)
 
 
-RULES: Mapping[str, Callable[[Study, Parameters], Finding]] = dict(
-    zip(
-        CLAIMS,
-        (
-            diversity_rule,
-            harmless_rule,
-            by_measure(rules.sharp_rule),
-            by_measure(rules.robust_rule),
-            agree_rule,
-            crucial_rule,
-            failure_rule,
-        ),
-        strict=True,
+def _beside(found: Finding, others: Mapping[str, str]) -> Finding:
+    """A finding with the verdicts of other measures where they differ."""
+    different = [f"{MEASURES[name].label} {one}" for name, one in others.items() if one != found.outcome]
+    return found.beside_it(f"Other measures: {', '.join(different)}." if different else "")
+
+
+def _apart(outcomes: Mapping[str, str]) -> str:
+    """Each outcome with what it is of, where they are not all the same; nothing otherwise."""
+    return (
+        f"Apart: {', '.join(' '.join(one) for one in outcomes.items())}."
+        if len(set(outcomes.values())) > 1
+        else ""
     )
-)
+
+
+def _diversity_says(parts: Sequence[Part]) -> str:
+    quality, _, first, _, second = (number(part.estimate.value, form=".2g") for part in parts)
+    return f"Undiluted machines reach Q = {quality}; removing 20 and 30 % of the weights raises d_f by {first} and {second}."
+
+
+def _harmless_says(parts: Sequence[Part]) -> str:
+    paper, change, other, _ = (number(part.estimate.value, form=".2g") for part in parts)
+    return f"By the paper's kind of judge Q is at least {paper}, its trend {change}; by a judge that saw no machine at least {other}."
+
+
+def _sharp_says(parts: Sequence[Part]) -> str:
+    widths = [part for part in parts if part.name.startswith("width")]
+    sharp = sum(part.mark == "holds" for part in widths)
+    return f"Q stays flat, then drops over {span(part.estimate.value for part in widths)} of the drop's position; surely sharp at {sharp} of {len(widths)} dilutions."
+
+
+def _robust_says(parts: Sequence[Part]) -> str:
+    total, rest = (number(part.estimate.value, form=".2f") for part in parts)
+    return f"Per unit of dilution Q's drop moves by {total} in the share of all weights, by {rest} in the share of those left."
+
+
+def _agree_says(parts: Sequence[Part]) -> str:
+    gaps = [part.estimate.value for part in parts]
+    side = "earlier" if max(gaps) < 0 else "apart"
+    inside = sum(part.mark == "holds" for part in parts)
+    return f"The other measures drop {span((abs(gap) for gap in gaps), '%', '.2g').removesuffix(' %')} points {side} than Q; {inside} of {len(parts)} lie within 5 points."
+
+
+def _crucial_says(parts: Sequence[Part]) -> str:
+    by_size, by_chance = ([part.estimate.value for part in parts[at::2]] for at in (0, 1))
+    return (
+        f"Pruning smallest first E_AAI drops {span(by_size, '%').removesuffix(' %')} points later than at random, at random "
+        f"{span(by_chance, '%').removesuffix(' %')} points later than largest first."
+    )
+
+
+def _failure_says(parts: Sequence[Part]) -> str:
+    ink, contact, variation, middle = (part.estimate.value for part in parts)
+    return (
+        f"Failed machines draw {ink:.2f} times the data's ink, {percent(contact)} of the way from noise to strokes, variation {variation:.2f}, "
+        f"centred in {percent(middle)}."
+    )
+
+
+RULES = {
+    "B1.diversity-falls": Rule(diversity_rule, _diversity_says),
+    "B2.dilution-harmless": Rule(harmless_rule, _harmless_says),
+    "B3.sharp-drop": Rule(by_measure(rules.sharp_rule), _sharp_says),
+    "B3.dilute-more-robust": Rule(by_measure(rules.robust_rule), _robust_says),
+    "B3.metrics-agree": Rule(agree_rule, _agree_says),
+    "B3.crucial-few": Rule(crucial_rule, _crucial_says),
+    "B3.failure-looks": Rule(failure_rule, _failure_says),
+}
+CLAIMS = tuple(RULES)
 
 
 def _objection(p: Parameters) -> str | None:
@@ -208,55 +247,18 @@ def settle(study: Study, parameters: Parameters) -> list[Verdict]:
         In the order of ``CLAIMS``. A run at another setting, or with too few replicas, decides nothing and says so.
     """
     p = resolve(PROFILES, "book", parameters)
-    profile, n = label(PROFILES, p), int(p["n_replicas"])
     objection = _objection(p)
-    found = []
-    for name, rule in RULES.items():
-        why = objection or (_few_controls(p) if rule is crucial_rule else None)
-        finding = _open(why) if why else rule(study, p)
-        open_ended = not np.isfinite(finding.interval).any()
-        found.append(
-            Verdict(
-                name,
-                finding.outcome,
-                None if open_ended else float(finding.value),
-                None if open_ended else tuple(float(end) for end in finding.interval),
-                int(p["control_replicas"]) if rule is crucial_rule else n,
-                profile,
-                finding.sentence,
-            )
-        )
-    return found
+    seeds = {name: p["control_replicas" if name == "B3.crucial-few" else "n_replicas"] for name in CLAIMS}
+    objections = {
+        name: objection or (_few_controls(p) if name == "B3.crucial-few" else None) for name in CLAIMS
+    }
+    return settle_by(RULES, study, label(PROFILES, p), seeds, objections)
 
 
 def verdicts(profile: str) -> list[Verdict]:
     """The verdicts on ``CLAIMS`` from the stored results of a profile."""
     p = resolve(PROFILES, profile)
     return settle(mnist_dilution.results(**p), p)
-
-
-def _open(reason: str) -> Finding:
-    return Finding(0.0, (-np.inf, np.inf), "not decided", reason)
-
-
-def _beside(found: Finding, others: Mapping[str, Outcome]) -> Finding:
-    """A finding by Q, with the verdicts of other measures where they differ."""
-    different = {
-        MEASURES[name].label: outcome for name, outcome in others.items() if outcome != found.outcome
-    }
-    text = (
-        "; other measures: " + ", ".join(f"{name} {one}" for name, one in different.items())
-        if different
-        else ""
-    )
-    return Finding(found.value, found.interval, found.outcome, found.text + text)
-
-
-def _apart(outcomes: Mapping[str, Outcome]) -> str:
-    """Each outcome with what it is of, where they are not all the same; nothing otherwise."""
-    if len(set(outcomes.values())) < 2:
-        return ""
-    return "; apart: " + ", ".join(f"{name} {outcome}" for name, outcome in outcomes.items())
 
 
 def _listed(shares: Sequence[float]) -> str:

@@ -12,7 +12,8 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from rbmlib.lab.claims import Estimate, mean_interval
+from rbmlib.evidence.estimates import Estimate, mean_interval
+from rbmlib.evidence.words import DASH, MINUS, percent, scientific
 from rbmlib.mnist.appearance import noise_of_equal_ink
 
 from .mnist_dilution_claims import curves_of
@@ -23,8 +24,6 @@ from .quality_drops import MEASURES, NEVER, find_drop, total_removed
 if TYPE_CHECKING:
     from .mnist_dilution import Study
 
-DASH = "\u2013"
-MINUS = "\u2212"
 ORDERS = {"magnitude": "smallest", "random": "random", "largest": "largest"}
 
 
@@ -272,21 +271,3 @@ def _mean(values: xr.DataArray) -> float:
 
 def _number(value: float, form: str) -> str:
     return f"{value:{form}}" if np.isfinite(value) else DASH
-
-
-def scientific(value: float) -> str:
-    """A number as 3.4 times a power of ten, without markup, since glued texts carry none."""
-    if not np.isfinite(value):
-        return DASH
-    digits, power = f"{value:.1e}".split("e")
-    return f"{digits}\u00b710{str(int(power)).translate(_SUPERSCRIPTS)}"
-
-
-_SUPERSCRIPTS = str.maketrans(
-    "-0123456789", "\u207b\u2070\u00b9\u00b2\u00b3\u2074\u2075\u2076\u2077\u2078\u2079"
-)
-
-
-def percent(share: float, digits: int = 0) -> str:
-    """A share in per cent."""
-    return f"{100 * share:.{digits}f} %"

@@ -1,6 +1,6 @@
 """Rules on diluted and pruned RBMs of MNIST: from measures of several replicas to a finding with an interval.
 
-Every threshold stands here, was written before the results, and is an effect size in the measure's own units
+Every threshold stands here and is an effect size in the measure's own units
 or a share of the weights; none is a standard error. Replicas of different dilutions share no random numbers,
 so replica r of all dilutions together is one independent repetition.
 """
@@ -13,20 +13,24 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from rbmlib.lab.claims import (
-    Estimate,
-    Outcome,
-    bootstrap_interval,
-    combine,
-    decide_difference,
-    decide_equivalence,
-    mean_interval,
-    paired_difference,
+from rbmlib.evidence.estimates import Estimate, bootstrap_interval, mean_interval, paired_difference, slopes
+from rbmlib.evidence.rules import (
+    Finding,
+    Part,
+    above,
+    below,
+    every,
+    finding,
+    largest,
+    last,
+    least,
+    missing,
+    within,
 )
+from rbmlib.evidence.words import percent
 from rbmlib.mnist.appearance import Appearance, noise_of_equal_ink
 
 from .quality_drops import MEASURES, drops, estimate_drops, find_drop, total_removed
-from .tfim_pruning_rules import Finding
 
 PLAUSIBLE = 0.90
 """Q above this counts as high (the paper's Fig. 2 begins there)."""
@@ -95,18 +99,15 @@ def diversity_rule(
     quality, imbalance, entropy : array, (n_replicas, n_points)
         Q, d_f and class entropy of undiluted machines with the shares `removed`, 0 first.
     """
-    dense = mean_interval(quality[:, 0])
-    outcomes, texts, last = [_above(dense, PLAUSIBLE)], [f"Q is {_range(dense)} without pruning"], None
+    parts = [above("Q without pruning", mean_interval(quality[:, 0]), PLAUSIBLE)]
     for point, share in enumerate(removed[1:], start=1):
         rise = paired_difference(imbalance[:, point], imbalance[:, 0])
         fall = paired_difference(entropy[:, point], entropy[:, 0])
-        outcomes += [decide_difference(rise, 1), decide_difference(fall, -1)]
-        texts.append(
-            f"with {100 * share:.0f} % removed d_f changes by {rise.value:+.2g} [{rise.low:+.2g}, {rise.high:+.2g}] and the "
-            f"entropy by {fall.value:+.2g} [{fall.low:+.2g}, {fall.high:+.2g}]"
-        )
-        last = rise
-    return Finding(last.value, last.interval, combine(outcomes), "; ".join(texts))
+        parts += [
+            below(f"entropy with {percent(share)} removed", fall),
+            above(f"d_f with {percent(share)} removed", rise),
+        ]
+    return finding("level, and changes by pruning", parts, last)
 
 
 def harmless_rule(quality: Mapping[str, NDArray[np.float64]], dilution: NDArray[np.float64]) -> Finding:
@@ -119,24 +120,23 @@ def harmless_rule(quality: Mapping[str, NDArray[np.float64]], dilution: NDArray[
     dilution : array, (n_dilutions,)
         Their dilutions p0.
     """
-    outcomes, texts, first = [], [], None
+    parts = []
     for judge, values in quality.items():
-        levels = mean_interval(values)
-        high = combine(
-            _above(Estimate(*one), PLAUSIBLE)
-            for one in zip(levels.value, levels.low, levels.high, strict=True)
-        )
-        change = mean_interval(_slopes(dilution, values) * (dilution[-1] - dilution[0]))
-        slight = decide_equivalence(change, (-TREND, 0.0))
-        outcomes += [high, slight]
-        lowest = int(np.argmin(levels.value))
-        texts.append(
-            f"{judge}: Q is lowest at p0 = {100 * dilution[lowest]:.0f} %, {levels.value[lowest]:.3f} "
-            f"[{levels.low[lowest]:.3f}, {levels.high[lowest]:.3f}], and changes by {change.value:+.3f} "
-            f"[{change.low:+.3f}, {change.high:+.3f}] over all dilutions"
-        )
-        first = first or Estimate(levels.value[lowest], levels.low[lowest], levels.high[lowest])
-    return Finding(float(first.value), _floats(first), combine(outcomes), "; ".join(texts))
+        levels = [
+            above(f"p0 = {percent(p0)}", one, PLAUSIBLE)
+            for p0, one in zip(dilution, mean_interval(values).each(), strict=True)
+        ]
+        lowest = least(levels)
+        decides = lowest if decide_alike(levels) else every("", levels)
+        parts.append(decides._replace(name=f"{judge}, Q, lowest at {lowest.name}"))
+        change = mean_interval(slopes(dilution, values) * (dilution[-1] - dilution[0]))
+        parts.append(Part(f"{judge}, change over all dilutions", change, -TREND, 0.0))
+    return finding("Q of unpruned machines", parts)
+
+
+def decide_alike(parts: Sequence[Part]) -> bool:
+    """Whether all parts come to the same mark."""
+    return len({part.mark for part in parts}) == 1
 
 
 # --- Fig. 3 ---------------------------------------------------------------------------------------------------------
@@ -157,26 +157,17 @@ def sharp_rule(curves: Curves, name: str = "quality") -> Finding:
         ]
         return np.stack([found[:, 1] / found[:, 0], halfway - drawn.mean(axis=0)[:, 0]])
 
-    estimate = bootstrap_interval(values, statistic, n_resamples=1000)
+    ratios, changes = np.split(np.array(bootstrap_interval(values, statistic, n_resamples=1000)), 2, axis=1)
     position = drops(curves.removed, values, measure)[:, 0]
-    outcomes: list[Outcome] = []
-    for at in range(len(curves.dilution)):
-        ratio, change = (Estimate(*(x[row, at] for x in _three(estimate))) for row in (0, 1))
-        sharp: Outcome = (
-            "reproduced" if ratio.high <= SHARP else "not reproduced" if ratio.low > SHARP else "not decided"
-        )
-        outcomes.append(sharp)
+    parts, widths = [], []
+    for p0, ratio, change in zip(curves.dilution, ratios[:, 0].T, changes[:, 0].T, strict=True):
+        at = f"at p0 = {percent(p0)}"
+        widths.append(below(f"width over position {at}", Estimate(*ratio), SHARP))
+        parts.append(widths[-1])
         if name.startswith("quality"):
-            outcomes.append(decide_equivalence(change, FLAT))
-    widest = int(np.argmax(estimate.value[0]))
-    text = (
-        f"{measure.label} drops at f = {_percents(position)} of the weights that training left (p0 = "
-        f"{_percents(curves.dilution)}); its width is at most {estimate.value[0, widest]:.2f} of its position "
-        f"[{estimate.low[0, widest]:.2f}, {estimate.high[0, widest]:.2f}], at p0 = "
-        f"{100 * curves.dilution[widest]:.0f} %"
-    )
-    interval = float(estimate.low[0, widest]), float(estimate.high[0, widest])
-    return Finding(float(estimate.value[0, widest]), interval, combine(outcomes), text)
+            parts.append(within(f"change half-way to the drop {at}", Estimate(*change), FLAT))
+    where = ", ".join(f"{100 * one:.0f}" for one in position)
+    return finding(f"{measure.label}, which drops at f = {where} %", parts, lambda _: largest(widths))
 
 
 def robust_rule(curves: Curves, name: str = "quality") -> Finding:
@@ -186,21 +177,16 @@ def robust_rule(curves: Curves, name: str = "quality") -> Finding:
     def statistic(drawn: NDArray[np.float64]) -> NDArray[np.float64]:
         f_c = drops(curves.removed, drawn, measure)[:, 0]
         both = np.stack([total_removed(curves.dilution, f_c), f_c])
-        return _slopes(curves.dilution, both)
+        return slopes(curves.dilution, both)
 
-    found = bootstrap_interval(curves.values[name], statistic, n_resamples=1000)
-    of_total, of_rest = (
-        decide_difference((low, high), 1) for low, high in zip(found.low, found.high, strict=True)
-    )
-    # If the total share did not rise there would be nothing in it; the share of what is left is the stronger claim.
-    outcome: Outcome = of_total if of_total != "reproduced" else combine([of_total, of_rest])
-    text = (
-        f"by {measure.label}, per unit of dilution the drop moves by {found.value[0]:+.2f} [{found.low[0]:+.2f}, "
-        f"{found.high[0]:+.2f}] as a share of all weights and by {found.value[1]:+.2f} [{found.low[1]:+.2f}, "
-        f"{found.high[1]:+.2f}] as a share of those that training left (a fixed share of these would give "
-        f"{1 - float(np.mean(drops(curves.removed, curves.values[name], measure)[:, 0])):+.2f} and 0)"
-    )
-    return Finding(float(found.value[1]), (float(found.low[1]), float(found.high[1])), outcome, text)
+    of_total, of_rest = bootstrap_interval(curves.values[name], statistic, n_resamples=1000).each()
+    parts = [
+        above("as a share of all weights", of_total),
+        above("as a share of those that training left", of_rest),
+    ]
+    fixed = 1 - float(np.mean(drops(curves.removed, curves.values[name], measure)[:, 0]))
+    beside = f"A fixed share of those that training left would give {fixed:+.2f} and 0."
+    return finding(f"{measure.label}: move of the drop per unit of dilution", parts, last, beside)
 
 
 def agree_rule(curves: Curves, names: Sequence[str] = TRANSITION) -> Finding:
@@ -214,24 +200,14 @@ def agree_rule(curves: Curves, names: Sequence[str] = TRANSITION) -> Finding:
         ]
         return np.stack(positions[1:]) - positions[0]
 
-    found = bootstrap_interval(stacked, statistic, n_resamples=1000)
-    outcomes = [
-        decide_equivalence((low, high), AGREE)
-        for low, high in zip(np.ravel(found.low), np.ravel(found.high), strict=True)
+    found = bootstrap_interval(stacked, statistic, n_resamples=1000).each()
+    places = [(MEASURES[name].label, p0) for name in names for p0 in curves.dilution]
+    parts = [
+        within(f"{label} at p0 = {percent(p0)}", one, AGREE, unit="%")
+        for (label, p0), one in zip(places, found, strict=True)
     ]
-    at = np.unravel_index(int(np.argmax(np.abs(found.value))), found.value.shape)
-    listed = "; ".join(
-        f"{MEASURES[name].label} {_signed(found.value[row])}" for row, name in enumerate(names)
-    )
-    text = (
-        f"drop of each measure minus that of Q, in points of the weights that training left, for p0 = "
-        f"{_percents(curves.dilution)}: {listed}; of these {len(outcomes)} differences {outcomes.count('reproduced')} have their "
-        f"interval within the margin of {100 * AGREE:.0f} points, {outcomes.count('not reproduced')} beyond it, "
-        f"{outcomes.count('not decided')} across it"
-    )
-    return Finding(
-        float(found.value[at]), (float(found.low[at]), float(found.high[at])), combine(outcomes), text
-    )
+    lead = "drop of each measure minus that of Q, in points of the weights that training left"
+    return finding(lead, parts, lambda parts: max(parts, key=lambda part: abs(part.estimate.value)))
 
 
 def crucial_rule(
@@ -255,16 +231,18 @@ def crucial_rule(
     def positions(drawn: NDArray[np.float64]) -> NDArray[np.float64]:
         return np.array([find_drop(removed, curve, measure).position for curve in drawn.mean(axis=0)])
 
-    found = bootstrap_interval(stacked, lambda drawn: -np.diff(positions(drawn)), n_resamples=1000)
-    outcomes = [decide_difference((low, high), 1) for low, high in zip(found.low, found.high, strict=True)]
-    at = positions(stacked)
-    text = (
-        f"{measure.label} drops at f = "
-        + ", ".join(f"{100 * x:.3g} % ({order} first)" for x, order in zip(at, ("smallest", "any", "largest"), strict=True))
-        + f"; the {100 * (1 - at[0]):.0f} % of largest weights are what it needs"
-    )  # fmt: skip
-    return Finding(
-        float(found.value[0]), (float(found.low[0]), float(found.high[0])), combine(outcomes), text
+    found = bootstrap_interval(stacked, lambda drawn: -np.diff(positions(drawn)), n_resamples=1000).each()
+    parts = [
+        above(name, one, unit="%")
+        for name, one in zip(("smallest less random", "random less largest"), found, strict=True)
+    ]
+    at = ", ".join(
+        f"{100 * x:.3g} % ({order} first)"
+        for x, order in zip(positions(stacked), ("smallest", "any", "largest"), strict=True)
+    )
+    needs = 1 - positions(stacked)[0]
+    return finding(
+        f"{measure.label} drops at f = {at}; the {percent(needs)} of largest weights are what it needs", parts
     )
 
 
@@ -284,29 +262,23 @@ def failure_rule(looks: Sequence[Appearance], data: Appearance, shape: tuple[int
         Height and width.
     """
     if len(looks) < FEWEST_REPLICAS:
-        reason = f"needs at least {FEWEST_REPLICAS} failed machines; there are {len(looks)}"
-        return Finding(0.0, (-np.inf, np.inf), "not decided", reason)
-    drawn = [one for one in looks if 0 < one.ink < 1]
-    ink = mean_interval([one.ink / data.ink for one in looks])
-    sparse = decide_difference((ink.low - 1, ink.high - 1), -1)
-    contact = mean_interval([_contact(one, data, shape) for one in drawn]) if len(drawn) > 1 else None
-    strokes = (
-        decide_difference((contact.low - STROKES, contact.high - STROKES), 1) if contact else "not decided"
-    )
-    varies = [0.0 if np.isnan(one.variation) else one.variation for one in looks]
-    variation = mean_interval(varies)
-    told_apart = decide_difference((variation.low - data.variation, variation.high - data.variation), -1)
+        return missing(f"needs at least {FEWEST_REPLICAS} failed machines; there are {len(looks)}")
+    drawn = [_contact(one, data, shape) for one in looks if 0 < one.ink < 1]
+    contact = mean_interval(drawn) if len(drawn) > 1 else Estimate(0.0, -np.inf, np.inf)
+    variation = mean_interval([0.0 if np.isnan(one.variation) else one.variation for one in looks])
     near = np.array([one.off_centre <= CENTRED * min(shape) for one in looks], dtype=float)
-    centred = bootstrap_interval(near, lambda share: share.mean())
-    middle = decide_difference((centred.low - OFTEN, centred.high - OFTEN), 1)
-    place = f"{contact.value:.2f} [{contact.low:.2f}, {contact.high:.2f}]" if contact else "nowhere"
-    text = (
-        f"{len(looks)} failed machines have {ink.value:.2f} [{ink.low:.2f}, {ink.high:.2f}] of the data's ink, contact "
-        f"at {place} of the way from noise to data, variation {variation.value:.2f} [{variation.low:.2f}, "
-        f"{variation.high:.2f}] (data {data.variation:.2f}, noise 1), and {100 * centred.value:.0f} % of them "
-        f"have it in the middle"
-    )
-    return Finding(ink.value, ink.interval, combine([sparse, strokes, told_apart, middle]), text)
+    parts = [
+        below("ink over the data's", mean_interval([one.ink / data.ink for one in looks]), 1.0),
+        above("contact, from noise at 0 to data at 1", contact, STROKES),
+        below("variation between samples", variation, data.variation),
+        above(
+            "machines with the ink in the middle",
+            bootstrap_interval(near, lambda share: share.mean()),
+            OFTEN,
+            "%",
+        ),
+    ]
+    return finding(f"{len(looks)} failed machines", parts)
 
 
 def _contact(looks: Appearance, data: Appearance, shape: tuple[int, int]) -> float:
@@ -329,20 +301,11 @@ def judge_rule(
     unseen : array, (n_machines,)
         The same by the judge that has never seen the machine.
     """
-    right = {}
+    parts = []
     for name, rejected in (("images of machines it has seen", seen), ("machines it has never seen", unseen)):
-        negative = mean_interval(rejected)
-        right[name] = Estimate(*((digits.mean() + x) / 2 for x in _three(negative)))
-    outcomes = [_above(one, CLAIMED_ACCURACY) for one in right.values()]
-    text = (
-        f"accuracy on digits is {100 * digits.mean():.1f} %; together with negatives it is "
-        + " and ".join(
-            f"{100 * one.value:.1f} % [{100 * one.low:.1f}, {100 * min(one.high, 1.0):.1f}] on new {name}"
-            for name, one in right.items()
-        )
-    )
-    found = list(right.values())[1]
-    return Finding(found.value, found.interval, combine(outcomes), text)
+        value, low, high = mean_interval(rejected).map(lambda x: (digits.mean() + x) / 2)
+        parts.append(above(f"new {name}", Estimate(value, low, min(high, 1.0)), CLAIMED_ACCURACY, "%"))
+    return finding(f"accuracy, half on digits ({percent(digits.mean(), 1)}) and half on", parts, last)
 
 
 # --- shared ---------------------------------------------------------------------------------------------------------
@@ -351,33 +314,3 @@ def judge_rule(
 def has_failed(quality: NDArray[np.float64]) -> NDArray[np.bool_]:
     """Which points of curves (..., n_points) are those of a failed machine."""
     return quality <= FAILED * quality[..., :1]
-
-
-def _above(estimate: Estimate, level: float) -> Outcome:
-    return decide_difference((float(estimate.low) - level, float(estimate.high) - level), 1)
-
-
-def _slopes(x: NDArray[np.float64], values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Least-squares slopes of (..., n) by x."""
-    centred = x - x.mean()
-    return (values * centred).sum(axis=-1) / (centred**2).sum()
-
-
-def _three(estimate: Estimate) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    return estimate.value, estimate.low, estimate.high
-
-
-def _floats(estimate: Estimate) -> tuple[float, float]:
-    return float(estimate.low), float(estimate.high)
-
-
-def _range(estimate: Estimate) -> str:
-    return f"{estimate.value:.3f} [{estimate.low:.3f}, {estimate.high:.3f}]"
-
-
-def _percents(shares: NDArray[np.float64]) -> str:
-    return ", ".join(f"{100 * share:.0f}" for share in shares) + " %"
-
-
-def _signed(shares: NDArray[np.float64]) -> str:
-    return ", ".join(f"{100 * share:+.0f}" for share in shares)

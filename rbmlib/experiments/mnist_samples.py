@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from rbmlib.evidence.words import DASH, percent, scientific
 from rbmlib.kernels.initialisation import derived_seed
 from rbmlib.lab.cell import Cell
 from rbmlib.lab.profiles import Profile, resolve
@@ -22,7 +23,6 @@ from rbmlib.mnist.images import permutation
 
 from . import mnist_judges, mnist_standard
 from .mnist_cells import unpacked
-from .mnist_dilution_numbers import DASH, percent, scientific
 from .mnist_dilution_rules import FAILED, FIG1_REMOVED
 from .mnist_images import digits_of
 from .mnist_judge_cells import OVER_PRUNED

@@ -5,17 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from rbmlib.evidence.rules import other_setting
 from rbmlib.mnist.data import MNIST_CHECKSUM
 
 from .tfim_pruning_rules import CRITICAL, FEWEST_SEEDS, PARAMAGNETIC
-
-
-def other_setting(parameters: Mapping[str, Any], expected: Mapping[str, Any]) -> str | None:
-    """A parameter is not what the claims are about."""
-    for name, value in expected.items():
-        if parameters[name] != value:
-            return f"settled for {name} = {value}; this run has {parameters[name]}"
-    return None
 
 
 def missing_fields(fields: Iterable[float]) -> str | None:

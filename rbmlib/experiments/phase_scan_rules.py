@@ -1,7 +1,7 @@
 """Rules for the share of the weights that can be removed, field by field.
 
 Every threshold stands here and was written before the results. Two readings stand beside each other: the
-onsets of :mod:`rbmlib.experiments.tfim_pruning_rules`, whose threshold is the scatter of the dense machines,
+onsets of :func:`rbmlib.evidence.curves.onsets`, whose threshold is the scatter of the dense machines,
 and levels that a curve crosses, interpolated between stages: twice the dense divergence, and a given infidelity,
 both of the machines' even parts, which do not depend on how the two wells of the ordered phase are balanced.
 """
@@ -15,13 +15,13 @@ import xarray as xr
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 
-from rbmlib.lab.claims import Estimate, bootstrap_interval
+from rbmlib.evidence.curves import DOUBLING, crossing, log_growth, onsets
+from rbmlib.evidence.estimates import Estimate, bootstrap_interval
+from rbmlib.evidence.words import DASH, listed
+from rbmlib.evidence.words import removed_percent as percent
 
-from .tfim_pruning_claims import NAMES
-from .tfim_pruning_rules import CRITICAL, PARAMAGNETIC, PLOTTED, onsets, percent
+from .tfim_pruning_rules import CRITICAL, NAMES, PARAMAGNETIC, PLOTTED
 
-DOUBLING = 2.0
-"""A divergence of this many times the dense one counts as damage."""
 INFIDELITY = 0.01
 """So does this infidelity, whatever the dense one is."""
 FEWEST_FIELDS = 5
@@ -50,34 +50,6 @@ class Scan(NamedTuple):
     shares: xr.Dataset
     by_entropy: Estimate
     by_correlation: Estimate
-
-
-def crossing(curve: NDArray[np.float64], removed: NDArray[np.float64], level: float) -> float:
-    """Where a curve (stage,) on a logarithmic scale first reaches a level, interpolated; 1.0 if it never
-    does, 0.0 if it starts there.
-    """
-    logs = np.log(curve)
-    above = np.flatnonzero(logs >= np.log(level))
-    if not above.size:
-        return 1.0
-    stage = above[0]
-    if stage == 0:
-        return 0.0
-    part = (np.log(level) - logs[stage - 1]) / (logs[stage] - logs[stage - 1])
-    return float(removed[stage - 1] + part * (removed[stage] - removed[stage - 1]))
-
-
-def log_growth(errors: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Logarithm of the errors (..., stage) over their dense values."""
-    logs = np.log(errors)
-    return logs - logs[..., :1]
-
-
-def doubled(errors: NDArray[np.float64], removed: NDArray[np.float64]) -> float:
-    """Share removed when an error (seed, stage) has doubled: geometric mean over seeds of the growth over the
-    same seed's dense value.
-    """
-    return crossing(np.exp(log_growth(errors).mean(axis=0)), removed, DOUBLING)
 
 
 def mean_correlation(results: xr.Dataset) -> NDArray[np.float64]:
@@ -228,21 +200,20 @@ def numbers(results: xr.Dataset, scan: Scan) -> dict[str, str]:
         "raw-lowest",
         "even-lowest",
     )
-    found = {f"scan-{name}": "\u2013" for name in names}
+    found = {f"scan-{name}": DASH for name in names}
     fields = [float(h) for h in results.field.values]
     lowest = min(fields)
     found |= {"scan-conclusion": conclusion(results, scan), "scan-lowest": f"{lowest:g}"}
     here = results.sel(field=lowest)
     onset = scan.shares.value.sel(field=lowest)
-    found["scan-onsets-lowest"] = ", ".join(
-        f"{percent(float(onset.sel(reading=name)))} ({NAMES[name]})"
-        for name in onset.reading.values
-        if name in NAMES
+    known = [name for name in onset.reading.values if name in NAMES]
+    found["scan-onsets-lowest"] = listed(
+        {NAMES[name]: percent(float(onset.sel(reading=name))) for name in known}
     )
     balance = imbalances(results).sel(field=lowest).mean("seed")
     for place, source in enumerate(("data", "dense", "half")):
         known = place < balance.sizes["source"]
-        found[f"scan-imbalance-{source}"] = f"{float(balance[place]):.2f}" if known else "\u2013"
+        found[f"scan-imbalance-{source}"] = f"{float(balance[place]):.2f}" if known else DASH
     if DOUBLED not in scan.shares.reading:
         return found
     for name, field in (("critical", CRITICAL), ("paramagnet", PARAMAGNETIC), ("even-lowest", lowest)):

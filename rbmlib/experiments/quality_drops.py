@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import isotonic_regression
 
-from rbmlib.lab.claims import Estimate, bootstrap_interval
+from rbmlib.evidence.estimates import Estimate, bootstrap_interval
 
 
 class Measure(NamedTuple):

@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from rbmlib.lab.claims import Verdict
+from rbmlib.evidence.claims import Rule, Verdict
+from rbmlib.evidence.claims import settle as settle_by
+from rbmlib.evidence.rules import Finding, Part
+from rbmlib.evidence.words import DASH, percent
 from rbmlib.lab.profiles import label, resolve
 
 from . import mnist_dilution_rules as rules
 from . import quality_judge
-from .mnist_dilution_numbers import DASH, percent
 from .mnist_judge_cells import BOTH, OVER_PRUNED, SYNTHETIC
 from .objections import other_machines
 from .quality_drops import MEASURES, find_drop
 from .quality_judge import PROFILES, Study
-
-CLAIMS = ("B7.judge",)
 
 
 def _objection(p: Mapping[str, Any]) -> str | None:
@@ -30,6 +30,24 @@ def _objection(p: Mapping[str, Any]) -> str | None:
     if p["n_replicas"] < rules.FEWEST_REPLICAS:
         return f"needs at least {rules.FEWEST_REPLICAS} replicas; this run has {p['n_replicas']}"
     return None
+
+
+def judge_finding(results: Study) -> Finding:
+    """The judges that learnt from over-pruned machines, on new images of machines that they have seen and have not."""
+    seen, unseen = (
+        by_machine(results.accuracy, OVER_PRUNED, seen=one).mean("removed").values.ravel()
+        for one in (True, False)
+    )
+    return rules.judge_rule(results.accuracy.digits.sel(recipe=OVER_PRUNED).values, seen, unseen)
+
+
+def _says(parts: Sequence[Part]) -> str:
+    seen, unseen = (percent(part.estimate.value, 1) for part in parts)
+    return f"The classifier is right in {seen} on new images of machines it has seen, in {unseen} on machines it has never seen."
+
+
+RULES = {"B7.judge": Rule(judge_finding, _says)}
+CLAIMS = tuple(RULES)
 
 
 def settle(results: Study, parameters: Mapping[str, Any]) -> list[Verdict]:
@@ -48,19 +66,7 @@ def settle(results: Study, parameters: Mapping[str, Any]) -> list[Verdict]:
         In the order of ``CLAIMS``. A run at another setting, or with too few replicas, decides nothing and says so.
     """
     p = resolve(PROFILES, "book", parameters)
-    profile, n = label(PROFILES, p), int(p["n_replicas"])
-    if (objection := _objection(p)) is not None:
-        return [Verdict(name, "not decided", None, None, n, profile, objection) for name in CLAIMS]
-    found = rules.judge_rule(
-        results.accuracy.digits.sel(recipe=OVER_PRUNED).values,
-        by_machine(results.accuracy, OVER_PRUNED, seen=True).mean("removed").values.ravel(),
-        by_machine(results.accuracy, OVER_PRUNED, seen=False).mean("removed").values.ravel(),
-    )
-    return [
-        Verdict(
-            CLAIMS[0], found.outcome, float(found.value), _within(found.interval), n, profile, found.sentence
-        )
-    ]
+    return settle_by(RULES, results, label(PROFILES, p), p["n_replicas"], _objection(p))
 
 
 def verdicts(profile: str) -> list[Verdict]:
@@ -162,11 +168,6 @@ def folds_apart(curves: xr.Dataset) -> float:
     """Largest difference in mean Q without pruning between judges that follow the same recipe."""
     dense = curves.quality.isel(removed=0).mean("replica")
     return float((dense.max("fold") - dense.min("fold")).max())
-
-
-def _within(interval: tuple[float, float]) -> tuple[float, float]:
-    """An interval of a share, which cannot exceed 1."""
-    return float(interval[0]), min(float(interval[1]), 1.0)
 
 
 def _range(shares: NDArray[np.float64]) -> str:

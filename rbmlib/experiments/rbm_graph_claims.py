@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from rbmlib.lab.claims import Verdict, combine, decide_difference, mean_interval, paired_difference
+from rbmlib.evidence.claims import Rule, Verdict
+from rbmlib.evidence.claims import settle as settle_by
+from rbmlib.evidence.estimates import mean_interval, paired_difference
+from rbmlib.evidence.rules import Finding, Part, above, finding, other_setting
+from rbmlib.evidence.words import DASH, percent, span
 from rbmlib.lab.profiles import label, resolve
 from rbmlib.pruning import connected_components, weight_concentration
 
 from . import rbm_graph
-from .objections import missing_fields, other_setting, too_few_seeds
+from .objections import missing_fields, too_few_seeds
 from .rbm_graph import PROFILES
-from .tfim_pruning_rules import CRITICAL, PARAMAGNETIC, Finding
-
-CLAIMS = ("A1.few-large-weights",)
+from .tfim_pruning_rules import CRITICAL, PARAMAGNETIC, at_field
 
 SHARE = 0.2
 """The largest fifth of the weights counts as the few large ones."""
@@ -26,8 +28,6 @@ GAUSSIAN = 0.44
 """What that fifth holds of the summed magnitude of many normal weights."""
 TINY = 0.1
 """A weight below this part of the machine's largest counts as tiny where the chapter counts them."""
-
-_DASH = "\u2013"
 
 
 def concentrations(results: xr.Dataset, field: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -40,20 +40,25 @@ def concentrations(results: xr.Dataset, field: float) -> tuple[NDArray[np.float6
 
 def few_large_rule(results: xr.Dataset) -> Finding:
     """Whether training gathers the weights' magnitude in fewer of them, at both fields."""
-    outcomes, texts, first = [], [], None
-    kept = results.kept.values
+    parts, held = [], []
     for field in (CRITICAL, PARAMAGNETIC):
         dense, initial = concentrations(results, field)
-        difference = paired_difference(dense, initial)
-        outcomes.append(decide_difference(difference, 1))
-        first = difference if first is None else first
-        texts.append(
-            f"at h/J = {field:g} the largest fifth of the weights holds {100 * dense.mean():.0f} % of the summed magnitude "
-            f"after training and {100 * initial.mean():.0f} % before it (difference {difference.value:.3f} "
-            f"[{difference.low:.3f}, {difference.high:.3f}])"
-        )
-    text = "; ".join(texts) + f"; pruning leaves {kept[-1]} of {kept[0]} edges"
-    return Finding(first.value, first.interval, combine(outcomes), text)
+        parts.append(above(at_field(field), paired_difference(dense, initial), unit="%"))
+        held.append(f"{percent(dense.mean())} after training and {percent(initial.mean())} before it")
+    kept = results.kept.values
+    beside = f"It holds {'; '.join(held)}; pruning leaves {kept[-1]} of {kept[0]} edges."
+    return finding(
+        "gain of the largest fifth of the weights in summed magnitude, in points", parts, beside=beside
+    )
+
+
+def _says(parts: Sequence[Part]) -> str:
+    gains = span((part.estimate.value for part in parts), "%", ".2g").removesuffix(" %")
+    return f"Training raises the share of the summed magnitude that the largest fifth of the weights holds by {gains} points."
+
+
+RULES = {"A1.few-large-weights": Rule(few_large_rule, _says)}
+CLAIMS = tuple(RULES)
 
 
 def _objection(parameters: Mapping[str, Any]) -> str | None:
@@ -81,12 +86,9 @@ def settle(results: xr.Dataset, parameters: Mapping[str, Any]) -> list[Verdict]:
         In the order of ``CLAIMS``. A run at another size, or with too few seeds, decides nothing and says so.
     """
     parameters = resolve(PROFILES, "book", parameters)
-    profile, seeds = label(PROFILES, parameters), int(parameters["n_seeds"])
-    objection = _objection(parameters)
-    if objection is not None:
-        return [Verdict(name, "not decided", None, None, seeds, profile, objection) for name in CLAIMS]
-    found = few_large_rule(results)
-    return [Verdict(CLAIMS[0], found.outcome, found.value, found.interval, seeds, profile, found.sentence)]
+    return settle_by(
+        RULES, results, label(PROFILES, parameters), parameters["n_seeds"], _objection(parameters)
+    )
 
 
 def verdicts(profile: str) -> list[Verdict]:
@@ -99,7 +101,7 @@ def numbers(results: xr.Dataset) -> dict[str, str]:
     """Numbers that the chapter's sentences quote, as text; a dash where a run does not have them."""
     places = (("critical", CRITICAL), ("paramagnet", PARAMAGNETIC))
     names = ("dense", "initial", "difference", "tiny", "ratio", "components")
-    found = {f"graph-{name}-{place}": _DASH for place, _ in places for name in names}
+    found = {f"graph-{name}-{place}": DASH for place, _ in places for name in names}
     fields = {float(h) for h in results.field.values}
     for place, field in places:
         if field not in fields:

@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
-from rbmlib.lab.claims import Verdict
+from rbmlib.evidence.claims import Rule, Verdict
+from rbmlib.evidence.claims import settle as settle_by
+from rbmlib.evidence.curves import doubled
+from rbmlib.evidence.rules import Finding, Part, other_setting
+from rbmlib.evidence.words import DASH
+from rbmlib.evidence.words import removed_percent as percent
 from rbmlib.lab.profiles import label, resolve
 
 from . import schedules
 from . import schedules_rules as rules
-from .objections import missing_fields, other_setting, too_few_seeds
-from .phase_scan_rules import doubled
+from .objections import missing_fields, too_few_seeds
 from .schedules import PROFILES, STANDARD
-from .tfim_pruning_rules import CRITICAL, PARAMAGNETIC, percent
-
-CLAIMS = ("A2.other-schedules",)
+from .tfim_pruning_rules import CRITICAL, PARAMAGNETIC
 
 FIRST_STEPS = (0.1, 0.2, 0.3, 0.4)
 """The first steps that the paper names, from 10 to 40 %."""
-_DASH = "\u2013"
 
 
 def _objection(parameters: Mapping[str, Any]) -> str | None:
@@ -45,6 +46,27 @@ def _listed(fractions: Any) -> str:
     return ", ".join(f"{100 * one:g} %" for one in fractions)
 
 
+def schedule_finding(results: xr.Dataset) -> Finding:
+    """The paper's schedules decide; half the epochs after each small step stand beside."""
+    claimed = results.sel(field=[CRITICAL, PARAMAGNETIC])
+    found = rules.schedule_rule(claimed, [f"first {100 * first:g} %" for first in FIRST_STEPS])
+    halved = [str(run) for run in claimed.run.values if "half the epochs" in str(run)]
+    beside = rules.schedule_rule(claimed, halved)
+    return found.beside_it(
+        f"Beside it, {halved[0]!r}: {beside.outcome}; largest displacement {rules.displaced(beside.parts).told}."
+    )
+
+
+def _says(parts: Sequence[Part]) -> str:
+    held = sum(part.mark == "holds" for part in parts)
+    far = rules.displaced(parts).estimate.value
+    return f"{held} of {len(parts)} comparisons with the standard schedule stay within a factor {rules.MARGIN:g}; the largest displacement is \u00d7 {far:.2f}."
+
+
+RULES = {"A2.other-schedules": Rule(schedule_finding, _says)}
+CLAIMS = tuple(RULES)
+
+
 def settle(results: xr.Dataset, parameters: Mapping[str, Any]) -> list[Verdict]:
     """The verdicts on ``CLAIMS`` from a study's results.
 
@@ -61,16 +83,9 @@ def settle(results: xr.Dataset, parameters: Mapping[str, Any]) -> list[Verdict]:
         In the order of ``CLAIMS``. A run at other sizes, or with too few seeds, decides nothing and says so.
     """
     parameters = resolve(PROFILES, "book", parameters)
-    profile, seeds = label(PROFILES, parameters), int(parameters["n_seeds"])
-    objection = _objection(parameters)
-    if objection is not None:
-        return [Verdict(name, "not decided", None, None, seeds, profile, objection) for name in CLAIMS]
-    claimed = results.sel(field=[CRITICAL, PARAMAGNETIC])
-    found = rules.schedule_rule(claimed, [f"first {100 * first:g} %" for first in FIRST_STEPS])
-    halved = schedules.halved_name(parameters)
-    beside = rules.schedule_rule(claimed, [halved])
-    reason = f"{found.sentence} Beside it, {halved!r}: {beside.outcome}, {beside.text}."
-    return [Verdict(CLAIMS[0], found.outcome, found.value, found.interval, seeds, profile, reason)]
+    return settle_by(
+        RULES, results, label(PROFILES, parameters), parameters["n_seeds"], _objection(parameters)
+    )
 
 
 def verdicts(profile: str) -> list[Verdict]:
@@ -92,7 +107,7 @@ def numbers(results: xr.Dataset, parameters: Mapping[str, Any]) -> dict[str, str
     firsts = [f"first {100 * first:g} %" for first in parameters["first_fractions"]]
     halved = schedules.halved_name(parameters)
     names = ("standard", "first-steps", "halved", "random", "largest", "ratio", "ratio-halved")
-    found = {f"schedules-{name}-{place}": _DASH for place in places for name in names}
+    found = {f"schedules-{name}-{place}": DASH for place in places for name in names}
     found["schedules-epochs"] = _epochs(parameters, firsts[0])
     found["schedules-epochs-halved"] = _epochs(parameters, halved)
     found["schedules-epochs-standard"] = str(parameters["finetune_epochs"] * parameters["n_iterations"])

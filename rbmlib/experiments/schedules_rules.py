@@ -1,6 +1,6 @@
 """Rules on pruning along other schedules: curves compared at equal removed fraction, seed by seed.
 
-Every threshold stands here and was written before the results. The size of a difference is the ratio of two
+Every threshold stands here. The size of a difference is the ratio of two
 errors at the same removed fraction; along the pruning the curves rise by several times to several hundred times.
 """
 
@@ -14,10 +14,11 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from rbmlib.lab.claims import Estimate, Outcome, combine, decide_equivalence, mean_interval
+from rbmlib.evidence.estimates import Estimate, mean_interval
+from rbmlib.evidence.rules import Finding, Mark, Part, finding
 
 from .schedules import STANDARD
-from .tfim_pruning_rules import PLOTTED, Finding
+from .tfim_pruning_rules import PLOTTED
 
 MARGIN = 2.0
 """Two curves that differ by less than this factor at equal removed fraction do not differ in kind."""
@@ -49,9 +50,18 @@ class Displacement(NamedTuple):
     ratio: Estimate
 
     @property
-    def outcome(self) -> Outcome:
+    def part(self) -> Part:
+        """The ratio, claimed to lie inside the margin."""
+        low, high = self.band
+        name = (
+            f"{self.measure}, {self.run}, h/J = {self.field:g}, {100 * low:.0f} to {100 * high:.0f} % removed"
+        )
+        return Part(name, self.ratio, 1 / MARGIN, MARGIN)
+
+    @property
+    def mark(self) -> Mark:
         """Whether the interval lies inside the margin."""
-        return decide_equivalence(np.log(self.ratio.interval), float(np.log(MARGIN)))
+        return self.part.mark
 
 
 def curve(results: xr.Dataset, run: str, field: float, measure: str) -> tuple[NDArray, NDArray]:
@@ -119,30 +129,18 @@ def displacements(results: xr.Dataset, run: str) -> list[Displacement]:
             for band in BANDS:
                 inside = (fractions > band[0]) & (fractions <= band[1])
                 if inside.any():
-                    one = mean_interval(ratios[:, inside].mean(axis=1))
-                    ratio = Estimate(*(float(np.exp(x)) for x in (one.value, one.low, one.high)))
+                    ratio = mean_interval(ratios[:, inside].mean(axis=1)).map(lambda x: float(np.exp(x)))
                     found.append(Displacement(run, measure, float(field), band, ratio))
     return found
 
 
 def schedule_rule(results: xr.Dataset, names: list[str]) -> Finding:
     """Whether the curves of the named runs lie within the margin of the standard ones in every band."""
-    every = [one for name in names for one in displacements(results, name)]
-    worst = max(every, key=lambda one: abs(np.log(one.ratio.value)))
-    inside = sum(one.outcome == "reproduced" for one in every)
-    outside = sum(one.outcome == "not reproduced" for one in every)
-    text = (
-        f"{inside} of {len(every)} intervals of the ratio to the standard error (each schedule, field, measure and band of "
-        f"removed fractions) lie inside 1/{MARGIN:g} to {MARGIN:g}, {outside} outside; the largest displacement is "
-        f"{described(worst)}"
-    )
-    return Finding(worst.ratio.value, worst.ratio.interval, combine(one.outcome for one in every), text)
+    parts = [one.part for name in names for one in displacements(results, name)]
+    lead = f"error over the standard one at equal removed fraction, claimed inside 1/{MARGIN:g} to {MARGIN:g}"
+    return finding(lead, parts, displaced)
 
 
-def described(one: Displacement) -> str:
-    """A displacement in words."""
-    low, high = one.band
-    return (
-        f"{one.measure} x {one.ratio.value:.2f} [{one.ratio.low:.2f}, {one.ratio.high:.2f}] ({one.run}, "
-        f"h/J = {one.field:g}, {100 * low:.0f} to {100 * high:.0f} % removed)"
-    )
+def displaced(parts: Sequence[Part]) -> Part:
+    """The part whose ratio is farthest from 1."""
+    return max(parts, key=lambda part: abs(np.log(part.estimate.value)))

@@ -15,9 +15,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import NamedTuple
 
+from rbmlib.evidence.claims import Claim, Verdict, load_claims
 from rbmlib.figures.inline_svg import InlineHTML
 from rbmlib.lab.cell import Cell
-from rbmlib.lab.claims import Claim, Verdict, load_claims
 from rbmlib.lab.errors import ResultNotFound
 from rbmlib.lab.store import Store
 

@@ -8,47 +8,28 @@ decaying rate is reported beside it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
 from rbmlib.clusters import clusters, standing_out
-from rbmlib.lab.claims import Verdict
+from rbmlib.evidence.claims import Rule, Verdict
+from rbmlib.evidence.claims import settle as settle_by
+from rbmlib.evidence.rules import Finding, Part, other_setting
+from rbmlib.evidence.words import DASH, number
 from rbmlib.lab.profiles import label, resolve
 
 from . import sparse_training
 from . import sparse_training_cluster_rules as cluster_rules
 from . import sparse_training_rules as rules
-from .objections import missing_fields, other_setting
+from .objections import missing_fields
 from .sparse_training import PROFILES, Study
-from .tfim_pruning_rules import FEWEST_SEEDS, Finding
-
-CLAIMS = (
-    "A5.sparse-trainable",
-    "A5.ss-fastest",
-    "A5.pm-ss-best",
-    "A5.qcp-none-beats-pruned",
-    "A5.worst-differs",
-    "A5.initial-conditions",
-    "A5.ad-hoc-poor",
-    "A5.one-cluster-per-unit",
-    "A5.breaking-degrades",
-    "A5.clusters-relocate",
-    "A5.mask-transfers",
-)
+from .tfim_pruning_rules import FEWEST_SEEDS
 
 _FEW = ("A5.one-cluster-per-unit", "A5.breaking-degrades", "A5.clusters-relocate")
 """Claims that rest on the seeds of the ablations."""
-
-_CHECKED: dict[str, Callable[[rules.Errors], Finding]] = {
-    "A5.sparse-trainable": rules.trainable_rule,
-    "A5.pm-ss-best": rules.ss_best_rule,
-    "A5.qcp-none-beats-pruned": rules.none_beats_pruned_rule,
-    "A5.worst-differs": rules.worst_differs_rule,
-}
-"""Rules that the check can follow as well."""
 
 
 def machines(study: Study) -> dict[str, Any]:
@@ -59,6 +40,93 @@ def machines(study: Study) -> dict[str, Any]:
         for field in weights.field.values:
             found[f"{weights.sizes['hidden']} hidden units at h/J = {field:g}"] = weights.sel(field=field)
     return found
+
+
+def final(rule: Callable[[rules.Errors], Finding], check: bool = False) -> Callable[[Study], Finding]:
+    """A rule on final errors; beside it, if asked for, what it says of the values alone and of a decaying rate."""
+
+    def find(study: Study) -> Finding:
+        found = rule(rules.Errors(study.main.final))
+        if not check or study.checks is None:
+            return found
+        here, there = (
+            rule(rules.Errors(one.final, by_value=True)).outcome for one in (study.main, study.checks)
+        )
+        seeds = study.checks.sizes["seed"]
+        return found.beside_it(
+            f"Judged by values alone this is {here}, and {there} with a decaying rate (seeds: {seeds})."
+        )
+
+    return find
+
+
+def _held(what: str) -> Callable[[Sequence[Part]], str]:
+    """How many parts hold and fail, and which is farthest from its bound."""
+
+    def says(parts: Sequence[Part]) -> str:
+        counts = [sum(part.mark == mark for part in parts) for mark in ("holds", "fails")]
+        worst = least_favourable(parts)
+        return f"{what}: {counts[0]} of {len(parts)} hold, {counts[1]} fail; least favourable {worst.name}, {number(worst.estimate.value, worst.unit, '.2g')}."
+
+    return says
+
+
+def least_favourable(parts: Sequence[Part]) -> Part:
+    """The part whose value is farthest on the wrong side of its bounds, or nearest to them."""
+    return max(parts, key=lambda part: max(part.least - part.estimate.value, part.estimate.value - part.most))
+
+
+def _by_field(text: str, form: str = ".2g") -> Callable[[Sequence[Part]], str]:
+    """A sentence with the values at the critical point and in the paramagnet."""
+    return lambda parts: text.format(*(number(part.estimate.value, part.unit, form) for part in parts))
+
+
+RULES = {
+    "A5.sparse-trainable": Rule(
+        final(rules.trainable_rule, check=True), _held("Sparse no worse than pruned by half the dense error")
+    ),
+    "A5.ss-fastest": Rule(
+        lambda study: rules.fastest_rule(study.main.training, study.main.final),
+        _by_field(
+            "Against its closest rival the same-seed mask takes {} epochs more at the critical point and {} in the paramagnet."
+        ),
+    ),
+    "A5.pm-ss-best": Rule(
+        final(rules.ss_best_rule, check=True), _held("In the paramagnet, same-seed masks below all others")
+    ),
+    "A5.qcp-none-beats-pruned": Rule(
+        final(rules.none_beats_pruned_rule, check=True), _held("At the critical point, none beats pruned")
+    ),
+    "A5.worst-differs": Rule(final(rules.worst_differs_rule, check=True), _held("Worst mask as claimed")),
+    "A5.initial-conditions": Rule(
+        final(rules.initial_conditions_rule),
+        _by_field(
+            "Final KL scatters {} times as much over initial weights as over repetitions at the critical point, {} times in the paramagnet."
+        ),
+    ),
+    "A5.ad-hoc-poor": Rule(
+        final(rules.ad_hoc_rule),
+        _by_field(
+            "The middle one of three placements ends {} dense errors above its rival at the critical point and {} in the paramagnet."
+        ),
+    ),
+    "A5.one-cluster-per-unit": Rule(
+        lambda study: cluster_rules.one_cluster_rule(machines(study)), _held("One cluster of three")
+    ),
+    "A5.breaking-degrades": Rule(
+        final(cluster_rules.breaking_rule),
+        _held("Breaking clusters up degrades steadily"),
+    ),
+    "A5.clusters-relocate": Rule(
+        lambda study: cluster_rules.relocate_rule(rules.Errors(study.main.final), study.main.weights),
+        _held("Clusters form elsewhere"),
+    ),
+    "A5.mask-transfers": Rule(
+        final(rules.transfer_rule),
+        _by_field("Another seed's mask ends {} and {} dense errors from a random one, at h/J = 1 and 2."),
+    ),
+}
+CLAIMS = tuple(RULES)
 
 
 def _objection(parameters: Mapping[str, Any]) -> str | None:
@@ -72,16 +140,6 @@ def _objection(parameters: Mapping[str, Any]) -> str | None:
         if parameters[name] < FEWEST_SEEDS:
             return f"needs {name} of at least {FEWEST_SEEDS}; this run has {parameters[name]}"
     return None
-
-
-def _beside(rule: Callable[[rules.Errors], Finding], study: Study) -> str:
-    """What the rule says of the values alone, and of those with a decaying rate."""
-    if study.checks is None:
-        return ""
-    here = rule(rules.Errors(study.main.final, by_value=True)).outcome
-    there = rule(rules.Errors(study.checks.final, by_value=True)).outcome
-    seeds = study.checks.sizes["seed"]
-    return f" Judged by values alone this is {here}, and {there} with a decaying rate (seeds: {seeds})."
 
 
 def settle(study: Study, parameters: Mapping[str, Any]) -> list[Verdict]:
@@ -99,31 +157,9 @@ def settle(study: Study, parameters: Mapping[str, Any]) -> list[Verdict]:
     list of Verdict
         In the order of ``CLAIMS``. A run at other sizes, or with too few seeds, decides nothing and says so.
     """
-    parameters = resolve(PROFILES, "book", parameters)
-    profile = label(PROFILES, parameters)
-    seeds = {name: int(parameters["ablation_seeds" if name in _FEW else "n_seeds"]) for name in CLAIMS}
-    objection = _objection(parameters)
-    if objection is not None:
-        return [Verdict(name, "not decided", None, None, seeds[name], profile, objection) for name in CLAIMS]
-    main = study.main
-    errors = rules.Errors(main.final)
-    found = {name: rule(errors) for name, rule in _CHECKED.items()}
-    found |= {
-        "A5.ss-fastest": rules.fastest_rule(main.training, main.final),
-        "A5.initial-conditions": rules.initial_conditions_rule(errors),
-        "A5.ad-hoc-poor": rules.ad_hoc_rule(errors),
-        "A5.mask-transfers": rules.transfer_rule(errors),
-        "A5.one-cluster-per-unit": cluster_rules.one_cluster_rule(machines(study)),
-        "A5.breaking-degrades": cluster_rules.breaking_rule(errors),
-        "A5.clusters-relocate": cluster_rules.relocate_rule(errors, main.weights),
-    }
-    settled = []
-    for name in CLAIMS:
-        one = found[name]
-        beside = _beside(_CHECKED[name], study) if name in _CHECKED else ""
-        reason = one.sentence + beside
-        settled.append(Verdict(name, one.outcome, one.value, one.interval, seeds[name], profile, reason))
-    return settled
+    p = resolve(PROFILES, "book", parameters)
+    seeds = {name: p["ablation_seeds" if name in _FEW else "n_seeds"] for name in CLAIMS}
+    return settle_by(RULES, study, label(PROFILES, p), seeds, _objection(p))
 
 
 def verdicts(profile: str) -> list[Verdict]:
@@ -132,7 +168,6 @@ def verdicts(profile: str) -> list[Verdict]:
     return settle(sparse_training.results(**parameters), parameters)
 
 
-_DASH = "\u2013"
 _PLACES = {1.0: "critical", 2.0: "paramagnet"}
 
 
@@ -150,7 +185,7 @@ def numbers(study: Study) -> dict[str, str]:
         "relocated",
         "moved",
     )
-    found = {f"sparse-{name}-{place}": _DASH for place in _PLACES.values() for name in names}
+    found = {f"sparse-{name}-{place}": DASH for place in _PLACES.values() for name in names}
     main = study.main
     errors = rules.Errors(main.final)
     for field, place in _PLACES.items():
@@ -217,4 +252,4 @@ def _distances(weights: xr.DataArray) -> str:
         ):
             if len(first) == len(second) == 1:
                 distances.append(abs(np.mean(first[0]) - np.mean(second[0])))
-    return f"{np.median(distances):.1f}" if distances else _DASH
+    return f"{np.median(distances):.1f}" if distances else DASH

@@ -12,20 +12,12 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from rbmlib.clusters import cluster_statistic
-from rbmlib.lab.claims import (
-    Estimate,
-    Outcome,
-    bootstrap_interval,
-    combine,
-    decide_difference,
-    decide_equivalence,
-    mean_interval,
-    paired_difference,
-)
+from rbmlib.evidence.estimates import bootstrap_interval, mean_interval, paired_difference, slopes
+from rbmlib.evidence.rules import Finding, above, every, finding, largest, least, within
 
 from .sparse_training import SHARES, shuffled
-from .sparse_training_rules import COMPARABLE, FIELDS, Errors, above, every, extreme, no_worse
-from .tfim_pruning_rules import Finding
+from .sparse_training_rules import COMPARABLE, FIELDS, UNIT, Errors, no_worse
+from .tfim_pruning_rules import at_field
 
 ONE_CLUSTER = 0.75
 """Share of the hidden units that must have exactly one cluster for each to have one."""
@@ -62,23 +54,19 @@ def one_cluster_rule(machines: Mapping[str, xr.DataArray]) -> Finding:
 
     ``machines`` are weights (seed, visible, hidden) by a name for their size and field.
     """
-    outcomes: list[Outcome] = []
-    found: dict[str, Estimate] = {}
-    texts = []
+    parts, shown = [], []
     for name, weights in machines.items():
         these = cluster_statistics(weights)
-        share = mean_interval(these.share)
-        excess = paired_difference(these.share, these.shuffled)
-        size = mean_interval(these.size)
-        outcomes.append(every([above(share, ONE_CLUSTER), decide_difference(excess, 1)]))
-        outcomes.append(decide_equivalence((size.low - CLUSTER_SIZE, size.high - CLUSTER_SIZE), SIZE_MARGIN))
-        found[name] = share
-        texts.append(
-            f"{name}: {100 * share.value:.0f} % of hidden units have one cluster ({100 * these.shuffled.mean():.0f} % "
-            f"when shuffled), of {size.value:.1f} weights [{size.low:.1f}, {size.high:.1f}]"
+        share = above("share of hidden units with one cluster", mean_interval(these.share), ONE_CLUSTER, "%")
+        excess = above(
+            "excess over shuffled weights", paired_difference(these.share, these.shuffled), unit="%"
         )
-    _, least = extreme(found, largest=False)
-    return Finding(least.value, least.interval, combine(outcomes), "; ".join(texts))
+        parts.append(every(name, [share, excess]))
+        parts.append(
+            within(f"size of a cluster, {name}", mean_interval(these.size), SIZE_MARGIN, CLUSTER_SIZE)
+        )
+        shown.append(share)
+    return finding("clusters of large weights", parts, lambda _: least(shown))
 
 
 def breaking_curve(errors: Errors, field: float, measure: str = "kl") -> NDArray[np.float64]:
@@ -88,24 +76,20 @@ def breaking_curve(errors: Errors, field: float, measure: str = "kl") -> NDArray
 
 def breaking_rule(errors: Errors) -> Finding:
     """Whether the error rises with the share of mask entries that have moved, and by no single step."""
-    shares = np.array([0.0, *SHARES])
-    centred = shares - shares.mean()
-    outcomes, found, texts = [], {}, []
+    shares = [0.0, *SHARES]
+    parts, shown, told = [], [], []
     for field in FIELDS:
         (dense,) = errors.of(field, "kl", "dense")
         values = breaking_curve(errors, field) / dense.mean()
-        slope = errors.judged(mean_interval((values * centred).sum(axis=1) / (centred**2).sum()))
-        step = bootstrap_interval(values, _largest_step)
-        outcomes.append(every([decide_difference(slope, 1), no_worse(step, LARGEST_STEP)]))
-        found[f"h/J = {field:g}"] = slope
-        texts.append(
-            f"at h/J = {field:g} KL in units of the dense one "
-            + ", ".join(f"{value:.1f}" for value in values.mean(axis=0))
-            + f" with {', '.join(f'{100 * share:.0f}' for share in shares)} % moved; largest step "
-            f"{100 * step.value:.0f} % [{100 * step.low:.0f}, {100 * step.high:.0f}] of the rise"
-        )
-    _, least = extreme(found, largest=False)
-    return Finding(least.value, least.interval, combine(outcomes), "; ".join(texts))
+        rise = above("slope", errors.judged(mean_interval(slopes(shares, values))))
+        step = no_worse("largest step over the rise", bootstrap_interval(values, _largest_step), LARGEST_STEP)
+        parts.append(every(at_field(field), [rise, step]))
+        shown.append(rise)
+        told.append(", ".join(f"{value:.1f}" for value in values.mean(axis=0)))
+    moved = ", ".join(f"{100 * share:.0f}" for share in shares)
+    return finding(
+        f"KL divergence {UNIT}", parts, lambda _: least(shown), f"With {moved} % moved {'; '.join(told)}."
+    )
 
 
 def _largest_step(values: NDArray[np.float64]) -> float:
@@ -120,27 +104,24 @@ def relocate_rule(errors: Errors, weights: xr.DataArray) -> Finding:
 
     ``weights`` are those of all variants (variant, field, seed, visible, hidden).
     """
-    outcomes, found, texts = [], {}, []
+    parts, shown = [], []
     for field in FIELDS:
-        worse = errors.difference(field, "kl", "relocated", "dense")
         pair = weights.sel(variant=["dense", "relocated"], field=field).dropna("seed")
         before, after = (cluster_statistics(pair.sel(variant=name)) for name in ("dense", "relocated"))
-        excess = paired_difference(after.share, after.shuffled)
-        change = paired_difference(after.share, before.share)
-        outcomes.append(
-            every(
-                [
-                    no_worse(worse, COMPARABLE),
-                    decide_difference(excess, 1),
-                    decide_equivalence(change, (-FEWER, np.inf)),
-                ]
-            )
+        worse = no_worse(
+            "KL less the dense one", errors.difference(field, "kl", "relocated", "dense"), COMPARABLE
         )
-        found[f"h/J = {field:g}"] = worse
-        texts.append(
-            f"at h/J = {field:g} KL minus the dense machine's, in units of it, {worse.value:+.2f} "
-            f"[{worse.low:+.2f}, {worse.high:+.2f}]; {100 * after.share.mean():.0f} % of hidden units have one cluster, "
-            f"{100 * before.share.mean():.0f} % in the dense machine, {100 * after.shuffled.mean():.0f} % when shuffled"
+        excess = above(
+            "hidden units with one cluster, excess over shuffled",
+            paired_difference(after.share, after.shuffled),
+            unit="%",
         )
-    _, worst = extreme(found, largest=True)
-    return Finding(worst.value, worst.interval, combine(outcomes), "; ".join(texts))
+        change = above(
+            "hidden units with one cluster, less dense",
+            paired_difference(after.share, before.share),
+            -FEWER,
+            "%",
+        )
+        parts.append(every(at_field(field), [worse, excess, change]))
+        shown.append(worse)
+    return finding(f"without the weights that had formed clusters, {UNIT}", parts, lambda _: largest(shown))

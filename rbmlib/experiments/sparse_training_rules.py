@@ -1,6 +1,6 @@
 """Rules on machines that are sparse from the start: from errors of several seeds to a finding with an interval.
 
-Every threshold stands here and was written before the results it judges. Differences are paired by seed and
+Every threshold stands here. Differences are paired by seed and
 given in units of the mean error of the dense machines at the same field, which makes the margins effect sizes.
 Where the paper speaks of errors in general, all of ``PLOTTED`` are judged; where one number has to decide, it is the
 KL divergence to the exact state.
@@ -8,25 +8,17 @@ KL divergence to the exact state.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from rbmlib.lab.claims import (
-    Estimate,
-    Outcome,
-    bootstrap_interval,
-    combine,
-    decide_difference,
-    decide_equivalence,
-    paired_difference,
-)
+from rbmlib.evidence.estimates import Estimate, bootstrap_interval, paired_difference
+from rbmlib.evidence.rules import Finding, Part, above, below, every, finding, largest, least, most, within
 
 from .sparse_training import PLACEMENTS
-from .tfim_pruning_rules import CRITICAL, PARAMAGNETIC, Finding
+from .tfim_pruning_rules import CRITICAL, NAMES, PARAMAGNETIC, at_field
 
 FIELDS = (CRITICAL, PARAMAGNETIC)
 PLOTTED = ("kl", "eroe", "mroe", "correlation_mse")
@@ -63,7 +55,7 @@ class Errors(NamedTuple):
 
     def judged(self, estimate: Estimate) -> Estimate:
         """The estimate with the interval that rules look at."""
-        return Estimate(estimate.value, estimate.value, estimate.value) if self.by_value else estimate
+        return estimate.exact() if self.by_value else estimate
 
     def of(self, field: float, measure: str, *variants: str) -> list[NDArray[np.float64]]:
         """Errors of each variant over the seeds that all of them have."""
@@ -78,155 +70,99 @@ class Errors(NamedTuple):
         return self.judged(paired_difference(pair[0] / scale, pair[1] / scale))
 
 
-def every(outcomes: Iterable[Outcome]) -> Outcome:
-    """The outcome of a claim that all parts must bear out: one that fails refutes it, one open leaves it open."""
-    found = set(outcomes)
-    for outcome in ("not reproduced", "not decided", "reproduced in part"):
-        if outcome in found:
-            return outcome
-    return "reproduced"
+def no_worse(name: str, one: Estimate, margin: float) -> Part:
+    """A difference of errors that is claimed to stay below a margin; a smaller error is never worse."""
+    return below(name, one, margin)
 
 
-def above(estimate: Estimate, threshold: float) -> Outcome:
-    """Whether a quantity lies above a threshold."""
-    return decide_difference((estimate.low - threshold, estimate.high - threshold), 1)
-
-
-def no_worse(estimate: Estimate, margin: float) -> Outcome:
-    """Whether a difference of errors stays below a margin; a smaller error is never worse."""
-    return decide_equivalence(estimate, (-np.inf, margin))
-
-
-def extreme(found: Mapping[str, Estimate], largest: bool) -> tuple[str, Estimate]:
-    """The largest or the smallest of several quantities, with its name."""
-    name = (max if largest else min)(found, key=lambda key: found[key].value)
-    return name, found[name]
-
-
-def _in_words(name: str, one: Estimate) -> str:
-    return f"{name} {one.value:+.2f} [{one.low:+.2f}, {one.high:+.2f}]"
-
+UNIT = "in units of the dense error"
 
 # --- final errors ---------------------------------------------------------------------------------------------------
 
 
 def trainable_rule(errors: Errors) -> Finding:
-    """Whether machines that are sparse from the start end no worse than pruned ones, mask by mask and field by
-    field.
-    """
-    outcomes: dict[str, Outcome] = {}
-    found: dict[str, Estimate] = {}
+    """Whether machines that are sparse from the start end no worse than pruned ones, mask by mask and field by field."""
+    parts, shown = [], []
     for field in FIELDS:
         for mask in SPARSE:
-            each = {name: errors.difference(field, name, mask, "pruned") for name in PLOTTED}
-            outcomes[f"{mask} at {field:g}"] = every(no_worse(one, COMPARABLE) for one in each.values())
-            found |= {f"{mask} at h/J = {field:g} in {name}": one for name, one in each.items()}
-    name, worst = extreme(found, largest=True)
-    text = (
-        f"errors minus the pruned machine's, in units of the dense error: largest {_in_words(name, worst)}; "
-        + "; ".join(f"{mask}: {outcome}" for mask, outcome in outcomes.items())
+            each = [
+                no_worse(NAMES[name], errors.difference(field, name, mask, "pruned"), COMPARABLE)
+                for name in PLOTTED
+            ]
+            parts.append(every(f"{mask} at {at_field(field)}", each))
+            shown += each
+    return finding(
+        f"errors minus the pruned machine's, {UNIT}, claimed below {COMPARABLE:g}",
+        parts,
+        lambda _: largest(shown),
     )
-    return Finding(worst.value, worst.interval, combine(outcomes.values()), text)
 
 
 def ss_best_rule(errors: Errors) -> Finding:
     """Whether, in the paramagnet, the same-seed mask ends below every other machine, the dense one included."""
-    outcomes: dict[str, Outcome] = {}
-    found: dict[str, Estimate] = {}
+    parts, shown = [], []
     for measure in PLOTTED:
-        each = {
-            other: errors.difference(PARAMAGNETIC, measure, "ss", other)
-            for other in ("dense", "pruned", "os", "sc")
-        }
-        outcomes[measure] = every(decide_difference(one, -1) for one in each.values())
-        found |= {f"ss minus {other} in {measure}": one for other, one in each.items()}
-    name, worst = extreme(found, largest=True)
-    dense = errors.difference(PARAMAGNETIC, "kl", "ss", "dense")
-    text = (
-        f"in units of the dense error, least favourable {_in_words(name, worst)}; "
-        f"{_in_words('ss minus dense in kl', dense)}; "
-        + "; ".join(f"{measure}: {outcome}" for measure, outcome in outcomes.items())
-    )
-    return Finding(worst.value, worst.interval, combine(outcomes.values()), text)
+        others = ("dense", "pruned", "os", "sc")
+        each = [
+            below(f"less {other}", errors.difference(PARAMAGNETIC, measure, "ss", other)) for other in others
+        ]
+        parts.append(every(NAMES[measure], each))
+        shown += each
+    return finding(f"error of ss at h/J = 2, {UNIT}", parts, lambda _: largest(shown))
 
 
 def none_beats_pruned_rule(errors: Errors) -> Finding:
     """Whether, at the critical point, no sparse machine ends below the pruned one, and the same-seed one close."""
-    outcomes: dict[str, Outcome] = {}
-    found: dict[str, Estimate] = {}
+    parts, shown = [], []
     for measure in PLOTTED:
         each = {mask: errors.difference(CRITICAL, measure, mask, "pruned") for mask in SPARSE}
-        beaten = [
-            "not reproduced" if one.high < 0 else "reproduced" if one.low > -CLOSE else "not decided"
-            for one in each.values()
-        ]
-        outcomes[measure] = every([*beaten, decide_equivalence(each["ss"], CLOSE)])
-        found |= {f"{mask} in {measure}": one for mask, one in each.items()}
-    name, least = extreme(found, largest=False)
-    text = (
-        f"errors minus the pruned machine's, in units of the dense error: smallest {_in_words(name, least)}; "
-        f"{_in_words('ss in kl', found['ss in kl'])}; "
-        + "; ".join(f"{measure}: {outcome}" for measure, outcome in outcomes.items())
-    )
-    return Finding(least.value, least.interval, combine(outcomes.values()), text)
+        beaten = [_not_beaten(mask, one) for mask, one in each.items()]
+        parts.append(every(NAMES[measure], [*beaten, within("ss close", each["ss"], CLOSE)]))
+        shown += beaten
+    return finding(f"errors minus the pruned machine's at h/J = 1, {UNIT}", parts, lambda _: least(shown))
+
+
+def _not_beaten(mask: str, one: Estimate) -> Part:
+    """The pruned machine is beaten by an interval below zero, and is not by one that reaches it above the margin."""
+    return above(mask, one, -CLOSE if one.high >= 0 else 0.0)
 
 
 def worst_differs_rule(errors: Errors) -> Finding:
     """Whether the other-seed mask ends worst in the paramagnet and the constructed one at the critical point."""
-    outcomes: dict[str, Outcome] = {}
-    found: dict[str, Estimate] = {}
+    parts, shown = [], []
     for field, worst in ((PARAMAGNETIC, "os"), (CRITICAL, "sc")):
         for measure in PLOTTED:
-            each = {
-                other: errors.difference(field, measure, worst, other) for other in SPARSE if other != worst
-            }
-            outcomes[f"{measure} at {field:g}"] = every(decide_difference(one, 1) for one in each.values())
-            found |= {
-                f"{worst} minus {other} at h/J = {field:g} in {measure}": one for other, one in each.items()
-            }
-    name, least = extreme(found, largest=False)
-    text = f"in units of the dense error, least favourable {_in_words(name, least)}; " + "; ".join(
-        f"{measure}: {outcome}" for measure, outcome in outcomes.items()
-    )
-    return Finding(least.value, least.interval, combine(outcomes.values()), text)
+            others = [other for other in SPARSE if other != worst]
+            each = [
+                above(f"less {other}", errors.difference(field, measure, worst, other)) for other in others
+            ]
+            parts.append(every(f"{NAMES[measure]} of {worst} at {at_field(field)}", each))
+            shown += each
+    return finding(f"errors {UNIT}", parts, lambda _: least(shown))
 
 
 def ad_hoc_rule(errors: Errors) -> Finding:
-    """Whether most placements of constructed clusters end worse than the same-seed mask and than dense machines,
-    by the margin.
+    """Whether most placements of constructed clusters end worse than the same-seed mask and than dense machines, by
+    the margin.
     """
-    outcomes: list[Outcome] = []
-    found: dict[str, Estimate] = {}
+    parts, shown = [], []
     for field in FIELDS:
         placed = []
         for name in PLACEMENTS:
-            pair = {
-                f"{name} minus {other} at h/J = {field:g}": errors.difference(field, "kl", name, other)
+            each = [
+                above(f"less {other}", errors.difference(field, "kl", name, other), COMPARABLE)
                 for other in ("ss", "dense")
-            }
-            placed.append(every(above(one, COMPARABLE) for one in pair.values()))
-            found |= pair
-        most = [one for one in ("reproduced", "not reproduced") if 2 * placed.count(one) > len(placed)]
-        outcomes.append(most[0] if most else "not decided")
-    _, largest = extreme(found, largest=True)
-    text = "KL divergences in units of the dense one: " + ", ".join(
-        _in_words(each, one) for each, one in found.items()
-    )
-    return Finding(largest.value, largest.interval, combine(outcomes), text)
+            ]
+            placed.append(every(name, each))
+            shown += each
+        parts.append(most(f"most placements at {at_field(field)}", placed))
+    return finding(f"KL divergences {UNIT}, claimed beyond {COMPARABLE:g}", parts, lambda _: largest(shown))
 
 
 def transfer_rule(errors: Errors) -> Finding:
     """Whether another seed's mask ends below random masks with as many weights."""
-    found = {
-        f"os minus random at h/J = {field:g}": errors.difference(field, "kl", "os", "random")
-        for field in FIELDS
-    }
-    _, largest = extreme(found, largest=True)
-    text = "KL divergences in units of the dense one: " + ", ".join(
-        _in_words(each, one) for each, one in found.items()
-    )
-    outcome = combine(decide_difference(one, -1) for one in found.values())
-    return Finding(largest.value, largest.interval, outcome, text)
+    parts = [below(at_field(field), errors.difference(field, "kl", "os", "random")) for field in FIELDS]
+    return finding(f"KL divergence of os minus random, {UNIT}", parts, largest)
 
 
 def initial_conditions_rule(errors: Errors) -> Finding:
@@ -236,21 +172,17 @@ def initial_conditions_rule(errors: Errors) -> Finding:
     and with its own repetition on other minibatches. The spread of a pair is the root mean square of the
     logarithms of their ratio, divided by the square root of two.
     """
-    outcomes, found, texts = [], {}, []
+    parts, shown = [], []
     for field in FIELDS:
-        estimate = scatter(errors, field)
-        ratio, spread = (
-            Estimate(estimate.value[part], estimate.low[part], estimate.high[part]) for part in (0, 1)
+        ratio, spread = scatter(errors, field).each()
+        over = above("over that of repetitions", ratio, SPREAD_RATIO)
+        parts.append(
+            every(
+                f"spread over initial weights at {at_field(field)}", [over, above("relative", spread, SPREAD)]
+            )
         )
-        outcomes.append(every([above(ratio, SPREAD_RATIO), above(spread, SPREAD)]))
-        found[f"h/J = {field:g}"] = ratio
-        texts.append(
-            f"at h/J = {field:g} the final KL scatters by {100 * spread.value:.0f} % "
-            f"[{100 * spread.low:.0f}, {100 * spread.high:.0f}] over initial weights, {ratio.value:.1f} times "
-            f"[{ratio.low:.1f}, {ratio.high:.1f}] as much as over repetitions"
-        )
-    _, least = extreme(found, largest=False)
-    return Finding(least.value, least.interval, combine(outcomes), "; ".join(texts))
+        shown.append(over)
+    return finding("final KL divergence under one mask", parts, lambda _: least(shown))
 
 
 def scatter(errors: Errors, field: float) -> Estimate:
@@ -310,27 +242,14 @@ def speeds(
 
 
 def fastest_rule(training: xr.DataArray, final: xr.DataArray) -> Finding:
-    """Whether the same-seed mask takes fewer epochs than every other machine, to the dense final error and to its
-    own.
-    """
-    outcomes, found, texts = [], {}, []
+    """Whether the same-seed mask takes fewer epochs than every other machine, to the dense final error and to its own."""
+    parts, shown = [], []
     for field in FIELDS:
-        taken = speeds(training, final, field)
-        each = {
-            f"{other} to {level} value at h/J = {field:g}": paired_difference(epochs["ss"], epochs[other])
-            for level, epochs in taken.items()
+        each = [
+            below(f"{other} to {level} value", paired_difference(epochs["ss"], epochs[other]))
+            for level, epochs in speeds(training, final, field).items()
             for other in ("dense", "os", "sc")
-        }
-        outcomes.append(every(decide_difference(one, -1) for one in each.values()))
-        found |= each
-        texts.append(
-            f"h/J = {field:g}: "
-            + ", ".join(f"{name} {values.mean():.0f}" for name, values in taken["dense"].items())
-            + " epochs to the dense final value"
-        )
-    name, worst = extreme(found, largest=True)
-    text = (
-        f"epochs of ss minus those of another machine, least favourable: {name} {worst.value:+.0f} "
-        f"[{worst.low:+.0f}, {worst.high:+.0f}]; " + "; ".join(texts)
-    )
-    return Finding(worst.value, worst.interval, combine(outcomes), text)
+        ]
+        parts.append(every(f"ss at {at_field(field)}, least favourable against", each))
+        shown += each
+    return finding("epochs of ss minus those of another machine", parts, lambda _: largest(shown))

@@ -9,17 +9,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import xarray as xr
 
+from rbmlib.evidence.claims import Rule, Verdict
+from rbmlib.evidence.claims import settle as settle_by
+from rbmlib.evidence.rules import other_setting
 from rbmlib.lab.cell import Cell
-from rbmlib.lab.claims import Verdict
 from rbmlib.lab.profiles import Profile, label
 from rbmlib.pruning import schedule
 
 from . import tfim_pruning, tfim_standard
-from .objections import other_setting, too_few_seeds
-from .tfim_pruning_rules import Finding
+from .objections import too_few_seeds
 
 SHARED = tuple(name for name in tfim_standard.NAMES if name != "fields")
 """The parameters of a machine's training and pruning."""
@@ -85,28 +85,12 @@ def objection(p: Mapping[str, Any], fields: Sequence[float], needed: Sequence[fl
     return None
 
 
-def verdicts_of(
-    findings: Mapping[str, Finding], profiles: Mapping[str, Profile], p: Mapping[str, Any]
+def settle(
+    rules: Mapping[str, Rule],
+    results: xr.Dataset,
+    profiles: Mapping[str, Profile],
+    p: Mapping[str, Any],
+    why: str | None,
 ) -> list[Verdict]:
-    """Verdicts from what the rules found, in the same order."""
-    profile = label(profiles, p)
-    return [
-        Verdict(
-            name,
-            found.outcome,
-            found.value if np.isfinite(found.value) else None,
-            found.interval,
-            int(p["n_seeds"]),
-            profile,
-            found.sentence,
-        )
-        for name, found in findings.items()
-    ]
-
-
-def undecided(
-    claims: Sequence[str], reason: str, profiles: Mapping[str, Profile], p: Mapping[str, Any]
-) -> list[Verdict]:
-    """Verdicts of a run that decides nothing."""
-    profile = label(profiles, p)
-    return [Verdict(name, "not decided", None, None, int(p["n_seeds"]), profile, reason) for name in claims]
+    """Verdicts by rules; not decided, and why, where there is an objection."""
+    return settle_by(rules, results, label(profiles, p), p["n_seeds"], why)

@@ -7,67 +7,140 @@ gradient and the other choices of the hyperparameter check are reported beside i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
-from rbmlib.lab.claims import Verdict, paired_difference
+from rbmlib.evidence.claims import Rule, Verdict
+from rbmlib.evidence.claims import settle as settle_by
+from rbmlib.evidence.curves import onsets
+from rbmlib.evidence.estimates import paired_difference
+from rbmlib.evidence.rules import Finding, Part, largest, least, missing, other_setting
+from rbmlib.evidence.words import DASH, MINUS, number, percent, removed_percent
 from rbmlib.lab.profiles import label, resolve
 from rbmlib.pruning import weight_concentration
 
 from . import tfim_pruning
 from . import tfim_pruning_rules as rules
-from .objections import missing_fields, other_setting, too_few_seeds
+from .objections import missing_fields, too_few_seeds
 from .tfim_pruning import PROFILES, Study
-
-CLAIMS = (
-    "A2.converged-by-500",
-    "A2.pm-75",
-    "A2.qcp-25",
-    "A2.small-amount-hurts",
-    "A2.half-pm",
-    "A2.disconnect-18",
-    "A2.schedule",
-    "A3.order-parameter-first",
-    "A3.energy-least",
-)
+from .tfim_pruning_rules import CRITICAL, NAMES, PARAMAGNETIC
 
 # --- verdicts -------------------------------------------------------------------------------------------------------
 
 
-def _beside(rule: Callable[[rules.Curves], rules.Finding], study: Study) -> str:
-    """What the same rule says of the exact gradient and of the other choices."""
-    parts = []
-    if "exact" in study.pruning.algorithm:
-        other = rule(_curves(study.pruning, algorithm="exact"))
-        parts.append(f"exact gradient: {other.outcome} ({other.value:.3g})")
-    if study.checks is not None:
-        found = {
-            str(name): rule(_curves(study.checks, variant=name)._replace(by_value=True)).outcome
+def curves_of(study: Study, dataset: xr.Dataset, by_value: bool = False, **which: str) -> rules.Curves:
+    """The curves of one way of training, with the scales of the study."""
+    exact = study.pruning.exact_correlation.sel(algorithm="cd").isel(seed=0)
+    scales = {float(h): float(np.sqrt((exact.sel(field=h) ** 2).mean())) for h in exact.field.values}
+    return rules.Curves(dataset.pruning.sel(which), dataset.removed.values, scales, by_value)
+
+
+def checked(rule: Callable[[rules.Curves], Finding]) -> Callable[[Study], Finding]:
+    """A rule by contrastive divergence, with what it says of the exact gradient and of other choices beside it."""
+
+    def find(study: Study) -> Finding:
+        found = rule(curves_of(study, study.pruning, algorithm="cd"))
+        if "exact" in study.pruning.algorithm:
+            other = rule(curves_of(study, study.pruning, algorithm="exact"))
+            found = found.beside_it(f"Exact gradient: {other.outcome} ({other.value:.3g}).")
+        if study.checks is None:
+            return found
+        here = rule(curves_of(study, study.pruning, True, algorithm="cd")).outcome
+        each = {
+            str(name): rule(curves_of(study, study.checks, True, variant=name)).outcome
             for name in study.checks.variant.values
         }
-        here = rule(_curves(study.pruning, algorithm="cd")._replace(by_value=True)).outcome
-        others = {
-            outcome: [name for name, one in found.items() if one == outcome]
-            for outcome in dict.fromkeys(found.values())
-        }
-        parts.append(
-            f"Judged by values alone, without intervals, this is {here}, as under {len(others.pop(here, []))} of "
-            f"{len(found)} other choices"
-            + "".join(f"; {outcome} under {', '.join(map(repr, names))}" for outcome, names in others.items())
-        )
-    return ". ".join(parts)
+        return found.beside_it(rules.outcomes_by_choice(each, here))
+
+    return find
 
 
-def _curves(dataset: xr.Dataset, **which: str) -> rules.Curves:
-    return rules.Curves(dataset.pruning.sel(which), dataset.removed.values)
+def converged(study: Study) -> Finding:
+    """Long runs at the first rate; the others stand beside."""
+    if study.convergence is None or int(study.convergence.epoch[-1]) < 1500:
+        return missing("needs training runs of at least 1,500 epochs; this run has none")
+    by_rate = {
+        str(rate): rules.converged_rule(study.convergence.training.sel(rate=rate))
+        for rate in study.convergence.rate.values
+    }
+    (first, found), *others = by_rate.items()
+    told = "; ".join(f"{rate} rate: {one.outcome}" for rate, one in others)
+    found = found._replace(lead=f"rate {first}: {found.lead}")
+    return found.beside_it(f"{told[0].upper()}{told[1:]}." if told else "")
 
 
-def _scales(study: Study) -> dict[float, float]:
-    exact = study.pruning.exact_correlation.sel(algorithm="cd").isel(seed=0)
-    return {float(h): float(np.sqrt((exact.sel(field=h) ** 2).mean())) for h in exact.field.values}
+def _points(part: Part) -> str:
+    """A slope of a relative error by the share removed, in points per 10 % removed."""
+    return f"{10 * part.estimate.value:.2g}".replace("-", MINUS)
+
+
+def _onset_says(parts: Sequence[Part]) -> str:
+    first, latest = least(parts), largest(parts)
+    held = sum(part.mark == "holds" for part in parts)
+    return (
+        f"{first.name} first rises with {removed_percent(first.estimate.value)} of the weights removed, {latest.name} last with "
+        f"{removed_percent(latest.estimate.value)}; {held} of {len(parts)} measures near {percent((first.least + first.most) / 2)}."
+    )
+
+
+def _small_says(parts: Sequence[Part]) -> str:
+    first, second = (f"{part.estimate.value:.2f}" for part in parts)
+    return f"At the critical point no measure surely grows beyond {rules.GROWTH:g} times dense: {first} and {second} times after 10 and 19 % removed."
+
+
+def _half_says(parts: Sequence[Part]) -> str:
+    held = sum(part.mark == "holds" for part in parts)
+    most = largest(parts)
+    return f"With half of the weights removed {held} of {len(parts)} errors stay within 1.5 times dense; {most.name} grows most, {most.estimate.value:.2g} times."
+
+
+def _order_says(parts: Sequence[Part]) -> str:
+    energy, correlations, step = parts
+    return (
+        f"Per 10 % removed, order's error grows {_points(energy)} points more than energy's, "
+        f"{_points(correlations)} more than correlations'; mROE's first step adds {100 * step.estimate.value:.2g} points."
+    )
+
+
+def _energy_says(parts: Sequence[Part]) -> str:
+    order, correlations, order_there, correlations_there = map(_points, parts)
+    return (
+        f"Per 10 % removed, order and correlations lose {order} and {correlations} points more than energy at criticality, "
+        f"{order_there} and {correlations_there} in the paramagnet."
+    )
+
+
+def _converged_says(parts: Sequence[Part]) -> str:
+    held = sum(part.mark == "holds" for part in parts)
+    far = max(parts, key=lambda part: abs(part.estimate.value))
+    return f"{held} of {len(parts)} errors surely rest within {rules.CONVERGED_BAND:g} standard deviations by epoch 500; farthest is {far.name}, {number(far.estimate.value, form='.2g')}."
+
+
+def _schedule_says(parts: Sequence[Part]) -> str:
+    return f"Whole weights differ from the printed percentages by at most {parts[0].estimate.value:.2g} points, less than one weight."
+
+
+def _disconnected_says(parts: Sequence[Part]) -> str:
+    if parts[0].mark == "holds":
+        return "From iteration 18 on fewer than 26 weights are left, and no machine's graph is in one piece."
+    return f"The graphs contradict the count: {parts[0].told}."
+
+
+RULES = {
+    "A2.converged-by-500": Rule(converged, _converged_says),
+    "A2.pm-75": Rule(checked(lambda curves: rules.onset_rule(curves, PARAMAGNETIC, 0.75)), _onset_says),
+    "A2.qcp-25": Rule(checked(lambda curves: rules.onset_rule(curves, CRITICAL, 0.25)), _onset_says),
+    "A2.small-amount-hurts": Rule(checked(rules.small_amount_rule), _small_says),
+    "A2.half-pm": Rule(checked(rules.half_rule), _half_says),
+    "A2.disconnect-18": Rule(lambda study: rules.disconnected_rule(study.pruning), _disconnected_says),
+    "A2.schedule": Rule(lambda study: rules.schedule_rule(study.pruning.kept.values), _schedule_says),
+    "A3.order-parameter-first": Rule(checked(rules.order_first_rule), _order_says),
+    "A3.energy-least": Rule(checked(rules.energy_least_rule), _energy_says),
+}
+CLAIMS = tuple(RULES)
 
 
 def _objection(parameters: Mapping[str, Any]) -> str | None:
@@ -96,49 +169,7 @@ def settle(study: Study, parameters: Mapping[str, Any]) -> list[Verdict]:
         In the order of ``CLAIMS``. A run at other sizes, or with too few seeds, decides nothing and says so.
     """
     parameters = resolve(PROFILES, "book", parameters)
-    profile = label(PROFILES, parameters)
-    seeds = int(parameters["n_seeds"])
-    objection = _objection(parameters)
-    if objection is not None:
-        return [Verdict(name, "not decided", None, None, seeds, profile, objection) for name in CLAIMS]
-    scales = _scales(study)
-    by_claim: dict[str, Callable[[rules.Curves], rules.Finding]] = {
-        "A2.pm-75": lambda curves: rules.onset_rule(curves, rules.PARAMAGNETIC, 0.75),
-        "A2.qcp-25": lambda curves: rules.onset_rule(curves, rules.CRITICAL, 0.25),
-        "A2.small-amount-hurts": rules.small_amount_rule,
-        "A2.half-pm": rules.half_rule,
-        "A3.order-parameter-first": lambda curves: rules.order_first_rule(curves, scales),
-        "A3.energy-least": lambda curves: rules.energy_least_rule(curves, scales),
-    }
-    findings: dict[str, tuple[rules.Finding, str]] = {}
-    for name, rule in by_claim.items():
-        found = rule(_curves(study.pruning, algorithm="cd"))
-        findings[name] = found, _beside(rule, study)
-    findings["A2.schedule"] = rules.schedule_rule(study), ""
-    findings["A2.disconnect-18"] = rules.disconnected_rule(study), ""
-    if study.convergence is not None and int(study.convergence.epoch[-1]) >= 1500:
-        first, *others = study.convergence.rate.values
-        beside = "; ".join(
-            f"{rate} rate: {rules.converged_rule(study.convergence.training.sel(rate=rate)).outcome}"
-            for rate in others
-        )
-        found = rules.converged_rule(study.convergence.training.sel(rate=first))
-        findings["A2.converged-by-500"] = found._replace(text=f"rate {first}: {found.text}"), beside
-    verdicts = []
-    for name in CLAIMS:
-        if name not in findings:
-            reason = "needs training runs of at least 1,500 epochs; this run has none"
-            verdicts.append(Verdict(name, "not decided", None, None, seeds, profile, reason))
-            continue
-        found, beside = findings[name]
-        reason = (
-            found.text[0].upper()
-            + found.text[1:]
-            + "."
-            + (f" {beside[0].upper() + beside[1:]}." if beside else "")
-        )
-        verdicts.append(Verdict(name, found.outcome, found.value, found.interval, seeds, profile, reason))
-    return verdicts
+    return settle_by(RULES, study, label(PROFILES, parameters), parameters["n_seeds"], _objection(parameters))
 
 
 def verdicts(profile: str) -> list[Verdict]:
@@ -147,20 +178,16 @@ def verdicts(profile: str) -> list[Verdict]:
     return settle(tfim_pruning.results(**parameters), parameters)
 
 
-NAMES = {"kl": "KL", "infidelity": "infidelity", "eroe": "eROE", "mroe": "mROE", "correlation_mse": "C_MSE"}
-"""What the measures are called in a sentence."""
-
-
 def _onset_range(study: Study, field: float) -> str:
     """Smallest and largest first onset over the checks that train by contrastive divergence."""
     if study.checks is None or field not in study.checks.field:
-        return "\u2013"
+        return DASH
     firsts = []
     for variant in study.checks.variant.values:
-        values = _curves(study.checks, variant=variant).of(field, *rules.PLOTTED)
+        values = curves_of(study, study.checks, variant=variant).of(field, *rules.PLOTTED)
         if str(variant).startswith("CD") and len(values) > 1:
-            firsts.append(float(rules.onsets(values, study.checks.removed.values).min()))
-    return f"{rules.percent(min(firsts))} to {rules.percent(max(firsts))}" if firsts else "\u2013"
+            firsts.append(float(onsets(values, study.checks.removed.values).min()))
+    return f"{removed_percent(min(firsts))} to {removed_percent(max(firsts))}" if firsts else DASH
 
 
 def numbers(study: Study) -> dict[str, str]:
@@ -171,43 +198,41 @@ def numbers(study: Study) -> dict[str, str]:
         "kl-exact", "kl-data", "kl-ratio-dense", "kl-ratio-half", "fits-trapped",
         "concentration-critical", "concentration-paramagnet",
     )  # fmt: skip
-    found = dict.fromkeys(names, "\u2013")
+    found = dict.fromkeys(names, DASH)
     fields = {float(h) for h in study.pruning.field.values}
     if "cd" not in study.pruning.algorithm or np.isnan(study.pruning.pruning.sel(measure="kl")).any():
         return found
-    curves = _curves(study.pruning, algorithm="cd")
-    for name, field in (("critical", rules.CRITICAL), ("paramagnet", rules.PARAMAGNETIC)):
+    curves = curves_of(study, study.pruning, algorithm="cd")
+    for name, field in (("critical", CRITICAL), ("paramagnet", PARAMAGNETIC)):
         if field in fields:
             dense = study.pruning.weights.sel(algorithm="cd", field=field).isel(stage=0)
             shares = [weight_concentration(weights) for weights in dense.values]
             found[f"concentration-{name}"] = f"{100 * np.mean(shares):.0f} %"
         if field in fields and study.pruning.sizes["seed"] > 1:
-            each = rules.onsets(curves.of(field, *rules.PLOTTED), curves.removed)
+            each = onsets(curves.of(field, *rules.PLOTTED), curves.removed)
             found[f"onsets-{name}"] = ", ".join(
-                f"{rules.percent(onset)} ({NAMES[measure]})"
+                f"{removed_percent(onset)} ({NAMES[measure]})"
                 for measure, onset in zip(rules.PLOTTED, each, strict=True)
             )
             found[f"onset-range-{name}"] = _onset_range(study, field)
     half = int(np.argmax(curves.removed >= 0.5))
-    if rules.PARAMAGNETIC in fields and half > 0:
-        changes = {
-            name: rules.growth(curves, rules.PARAMAGNETIC, name, half).value - 1 for name in rules.PLOTTED
-        }
+    if PARAMAGNETIC in fields and half > 0:
+        changes = {name: curves.growth(PARAMAGNETIC, name, half).value - 1 for name in rules.PLOTTED}
         found["half-paramagnet"] = ", ".join(
             f"{100 * change:+.0f} % ({NAMES[name]})" for name, change in changes.items()
         )
-    if rules.CRITICAL in fields:
-        mroe = curves.of(rules.CRITICAL, "mroe")
+    if CRITICAL in fields:
+        mroe = curves.of(CRITICAL, "mroe")
         step = paired_difference(mroe[:, 1], mroe[:, 0])
         found["first-step-critical"] = f"{step.value:+.5f} [{step.low:+.5f}, {step.high:+.5f}]"
-        slopes = rules.slopes(curves, rules.CRITICAL, _scales(study)[rules.CRITICAL])
+        slopes = curves.slopes(CRITICAL)
         found["slopes-critical"] = ", ".join(
             f"{values.mean():.3g} ({name})" for name, values in slopes.items()
         )
         for name, measure in (("kl-exact", "kl"), ("kl-data", "kl_data")):
-            found[name] = f"{curves.of(rules.CRITICAL, measure)[:, 0].mean():.2g}"
+            found[name] = f"{curves.of(CRITICAL, measure)[:, 0].mean():.2g}"
         if "exact" in study.pruning.algorithm:
-            critical = study.pruning.pruning.sel(field=rules.CRITICAL)
+            critical = study.pruning.pruning.sel(field=CRITICAL)
             kl = critical.sel(measure="kl")
             ratio = (kl.sel(algorithm="cd") / kl.sel(algorithm="exact")).median("seed").values
             found["kl-ratio-dense"] = f"{ratio[0]:.2f} times"

@@ -9,6 +9,5 @@ Nothing here knows what a cell computes. The rooms, from the bottom up:
 - :mod:`rbmlib.lab.sweep` : computes what is missing, on any executor;
 - :mod:`rbmlib.lab.cluster` : a Dask cluster as such an executor;
 - :mod:`rbmlib.lab.restamp` : carries results over a change of code that keeps their bits;
-- :mod:`rbmlib.lab.profiles` : named sets of parameters and what they cost;
-- :mod:`rbmlib.lab.claims` : statements under test, and the rules that settle them.
+- :mod:`rbmlib.lab.profiles` : named sets of parameters and what they cost.
 """
