@@ -30,8 +30,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from rbmlib.evidence.estimates import Estimate, bootstrap_interval
 from rbmlib.experiments.quality_drops import NEVER, Measure, find_drop, total_removed
-from rbmlib.lab.claims import Estimate, bootstrap_interval
 
 LEAST_OVERLAP = 0.5
 """Of every two curves one must have this share of its points on the support of the other."""
@@ -185,12 +185,12 @@ def bootstrap_collapse(
     curves : array, (n_replicas, n_dilutions, n_points)
         The measure. The mean is over the replicas that have a value; NaN if none has.
     confidence, n_resamples, seed
-        As in :func:`rbmlib.lab.claims.bootstrap_interval`.
+        As in :func:`rbmlib.evidence.estimates.bootstrap_interval`.
 
     Returns
     -------
     Collapse
-        Of :class:`rbmlib.lab.claims.Estimate`.
+        Of :class:`rbmlib.evidence.estimates.Estimate`.
 
     Raises
     ------

@@ -26,7 +26,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from rbmlib.analysis.principal_axes import check_components, check_gram, project
-from rbmlib.lab.claims import Estimate
+from rbmlib.evidence.estimates import Estimate
 from rbmlib.rbm import check_seed
 
 FEWEST_REPLICAS = 3
@@ -160,12 +160,12 @@ def bootstrap_separation(
     Parameters
     ----------
     confidence, n_resamples, seed
-        As in :func:`rbmlib.lab.claims.bootstrap_interval`.
+        As in :func:`rbmlib.evidence.estimates.bootstrap_interval`.
 
     Returns
     -------
     Separation
-        Of :class:`rbmlib.lab.claims.Estimate`.
+        Of :class:`rbmlib.evidence.estimates.Estimate`.
 
     Raises
     ------
