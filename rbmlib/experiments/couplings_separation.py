@@ -70,10 +70,8 @@ def families(comparison: xr.Dataset) -> NDArray[np.str_]:
     return np.array([f"{arm == 'reference'} {replica}" for arm, replica in zip(arms, replicas, strict=True)])
 
 
-def panel(
-    comparison: xr.Dataset, space: str, contrast: Contrast, axes: str, exclude: bool = True
-) -> dict[str, float]:
-    """Separation of one contrast in one space, with its interval, p value and accuracy.
+def panel(comparison: xr.Dataset, space: str, contrast: Contrast, axes: str) -> dict[str, float]:
+    """Separation of one contrast in one space, as :func:`separations` has it.
 
     Parameters
     ----------
@@ -82,23 +80,21 @@ def panel(
     space, axes : str
         Of :data:`SPACES` and :data:`AXES`.
     contrast : Contrast
-    exclude : bool
-        Whether machines that share weights or a mask with a tested one are left out.
     """
     arms, _ = arms_and_replicas(comparison)
     chosen = np.flatnonzero(np.isin(arms, contrast.first + contrast.second))
-    # In sorted order the first label is that of the second group of arms.
     group = np.where(np.isin(arms[chosen], contrast.first), "b", "a")
-    family = families(comparison)[chosen]
     gram = gram_of(comparison, space)[np.ix_(chosen, chosen)]
-    n_axes = min(PLANE, len(chosen) - 2) if axes == "plane" else len(chosen) - 2
-    value = separation(gram, group, family, n_axes, exclude=exclude)
-    interval = left_out(gram, group, family, n_axes)
-    p_value = permutation_test(gram, group, family, n_axes, exclude=exclude).p_value
+    points = gram, group, families(comparison)[chosen], PLANE if axes == "plane" else len(chosen) - 2
+    interval = left_out(*points)
     return {
-        "separation": value.separation, "low": interval.low, "high": interval.high, "p_value": p_value,
-        "accuracy": value.accuracy,
-    }  # fmt: skip
+        "separation": interval.value,
+        "low": interval.low,
+        "high": interval.high,
+        "p_value": permutation_test(*points).p_value,
+        "accuracy": separation(*points).accuracy,
+        "paired": separation(*points, exclude=False).separation,
+    }
 
 
 def separations(comparisons: Mapping[str, xr.Dataset]) -> xr.Dataset:
@@ -123,8 +119,7 @@ def separations(comparisons: Mapping[str, xr.Dataset]) -> xr.Dataset:
         space, contrast, axes = SPACES[at[1]], list(CONTRASTS.values())[at[2]], AXES[at[3]]
         if not set(contrast.first + contrast.second) <= set(arms_and_replicas(comparison)[0]):
             continue
-        together = panel(comparison, space, contrast, axes, exclude=False)["separation"]
-        for name, value in {**panel(comparison, space, contrast, axes), "paired": together}.items():
+        for name, value in panel(comparison, space, contrast, axes).items():
             found[name][at] = value
     dims = ("pair", "space", "contrast", "axes")
     coords = {
