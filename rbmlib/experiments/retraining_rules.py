@@ -42,8 +42,8 @@ def recovers_rule(study: Study) -> Finding:
     """Whether retrained machines start with Q near 1, given that the frozen ones have failed."""
     parts, premises, beside = [], [], []
     for pair in _pairs(study):
-        base = study.base.quality.sel(pair=pair).values
-        frozen = values_of(study, "quality", pair, "frozen") / base
+        base = study.base.quality.sel(pair=pair)
+        frozen = values_of(study, "quality", pair, "frozen") / base.where(base > 0).values
         premises.append(
             below(
                 f"frozen at {pair}: Q over that of the base machine", bootstrap_mean(frozen), FAILED, "", True
