@@ -159,19 +159,22 @@ def _own(parts: Sequence[Part], lead: str = "") -> list[Part]:
 
 def _says_apart(space: str) -> str:
     def says(parts: Sequence[Part]) -> str:
-        return f"{space} lie {spanned(_own(parts))} scatters from those of references; apart in {counted(parts)} pairs."
+        return f"{space} lie {spanned(_own(parts), '.2g')} scatters from those of references; apart in {counted(parts)} pairs."
 
     return says
 
 
 def _says_mask(parts: Sequence[Part]) -> str:
-    return f"Under equal masks weights lie {spanned(_own(parts))} scatters apart; within one scatter in {counted(parts)} pairs."
+    apart = spanned(_own(parts), ".2g")
+    return (
+        f"Under equal masks weights lie {apart} scatters apart; within one scatter in {counted(parts)} pairs."
+    )
 
 
 def _says_persist(parts: Sequence[Part]) -> str:
     apart, weaker = _own(parts, "apart"), _own(parts, "weaker")
     return (
-        f"Under equal masks couplings lie {spanned(apart)} scatters apart, clearly in {counted(apart)} pairs; "
+        f"Under equal masks couplings lie {spanned(apart, '.2g')} scatters apart, clearly in {counted(apart)} pairs; "
         f"weaker in {counted(weaker)}."
     )
 
