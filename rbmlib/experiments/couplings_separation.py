@@ -200,6 +200,8 @@ def kinship(comparison: xr.Dataset, space: str, *, n_resamples: int = 4000, seed
     counts = np.concatenate(
         [np.ones((2, 1, n)), rng.multinomial(n, np.full(n, 1 / n), (2, n_resamples))], axis=1
     )
+    # A resample of a single replica has nothing to compare it with.
+    counts = counts[:, ((counts > 0).sum(axis=2) > 1).all(axis=0)]
     weights = {"frozen": counts[0], "retrained": counts[0], "reference": counts[1]}
 
     def mean(a: str, b: str) -> NDArray[np.float64]:
@@ -213,7 +215,7 @@ def kinship(comparison: xr.Dataset, space: str, *, n_resamples: int = 4000, seed
     near = within["frozen"] + within["retrained"] - 2 * mean("frozen", "retrained")
     own = (weights["reference"] * np.diag(gram)[of["reference"]]).sum(axis=1) / n
     values = (far - near) / (own - within["reference"])
-    low, high = np.nanquantile(values[1:], [0.025, 0.975])
+    low, high = np.quantile(values[1:], [0.025, 0.975])
     return Estimate(float(values[0]), float(low), float(high))
 
 

@@ -142,6 +142,9 @@ def separation_dots(separations: xr.Dataset, margin: float, axes: str = "leading
             range(len(CONTRASTS)), [_wrapped(one.label) for one in CONTRASTS.values()], fontsize=7.5
         )
         grid[0, 0].set_ylim(len(CONTRASTS) - 0.5, -0.5)
+        # The interval of three replicas may be a hundred times as long as the way between classes.
+        ends = [-margin, margin, float(chosen.separation.min()), float(chosen.separation.max())]
+        grid[0, 0].set_xlim(min(ends) - 0.3 * np.ptp(ends), max(ends) + 0.3 * np.ptp(ends))
         figure.legend(*grid[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
     return inline_svg(
         figure,
