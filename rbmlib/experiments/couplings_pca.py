@@ -7,12 +7,16 @@ stored, of weights and of pair couplings J(2) (eqs 9 to 12); principal component
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
+
+import xarray as xr
 
 from rbmlib.lab.cell import Cell
 from rbmlib.lab.profiles import Profile, resolve
+from rbmlib.lab.sweep import sweep
 
 from . import couplings_cells, retraining
+from .couplings_separation import separations
 
 COMPARED = ("frozen", "retrained", "reference", "same-mask", "random-kept")
 """The arms that are compared, where a pair has them."""
@@ -44,3 +48,42 @@ def cells(**parameters: Any) -> list[Cell]:
     """
     p = retraining.check(resolve(PROFILES, "book", parameters))
     return [machines_cell(p, pair) for pair in p["pairs"]]
+
+
+class Study(NamedTuple):
+    """Results of :func:`results`.
+
+    Attributes
+    ----------
+    comparisons : dict of str to xarray.Dataset
+        Inner products of all machines of a pair (p0, p), as :func:`rbmlib.experiments.couplings_cells.compare_machines`
+        has them, by the pair's label. A machine is called by its arm and its replica: ``frozen_3``.
+    separations : xarray.Dataset
+        What :func:`rbmlib.experiments.couplings_separation.separations` makes of them.
+    """
+
+    comparisons: dict[str, xr.Dataset]
+    separations: xr.Dataset
+
+
+def results(**parameters: Any) -> Study:
+    """The study's results: from the store where they are there, computed where not.
+
+    Parameters
+    ----------
+    **parameters
+        Those of the profiles; what is not given is the profile ``book``'s.
+
+    Returns
+    -------
+    Study
+
+    Raises
+    ------
+    ValueError
+        If a parameter is out of range; the message names it.
+    """
+    p = retraining.check(resolve(PROFILES, "book", parameters))
+    found = sweep([machines_cell(p, pair) for pair in p["pairs"]])
+    comparisons = dict(zip(map(retraining.label_of, p["pairs"]), found, strict=True))
+    return Study(comparisons, separations(comparisons))

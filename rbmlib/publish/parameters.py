@@ -24,7 +24,9 @@ from rbmlib.publish.errors import BadNotebook, BadParameter, UnknownName
 type_of = {"int": int, "float": float, "str": str, "bool": bool}
 
 Scalar = int | float | str | bool
-Value = Scalar | list[Scalar]
+Value = Scalar | list["Value"]
+
+_LIST = "list["
 
 #: The parameter that names the profile; set by the command, handed to no experiment.
 LABEL = "profile"
@@ -39,7 +41,7 @@ class Parameter:
     name : str
         The name assigned in the parameters cell.
     type : str
-        ``int``, ``float``, ``str``, ``bool``, or ``list[...]`` of one of them.
+        ``int``, ``float``, ``str``, ``bool``, or ``list[...]`` of one of them or of such lists.
     default : int, float, str, bool or list
         The value that the notebook itself assigns.
     help : str
@@ -62,13 +64,15 @@ class Parameter:
         BadParameter
             If the value is not of the type, or is not a finite number.
         """
-        if not self.type.startswith("list["):
-            return self._scalar(value, self.type, value)
-        element = self.type[len("list[") : -1]
-        items = _split(value) if isinstance(value, str) else value
+        return self._of(value, self.type, value)
+
+    def _of(self, item: object, kind: str, given: object) -> Value:
+        if not kind.startswith(_LIST):
+            return self._scalar(item, kind, given)
+        items = _split(item) if isinstance(item, str) else item
         if not isinstance(items, list | tuple):
-            raise self._wrong(value)
-        return [self._scalar(item, element, value) for item in items]
+            raise self._wrong(given)
+        return [self._of(one, kind[len(_LIST) : -1], given) for one in items]
 
     def _scalar(self, item: object, kind: str, given: object) -> Scalar:
         if kind == "str":
@@ -185,8 +189,11 @@ def _kind(name: str, annotation: str | None, default: object) -> str:
             annotation = f"list[{type(default[0]).__name__}]"
         else:
             annotation = type(default).__name__
-    kind = annotation.replace(" ", "").replace("tuple[", "list[").replace(",...]", "]")
-    if kind not in type_of and kind not in {f"list[{scalar}]" for scalar in type_of}:
+    kind = annotation.replace(" ", "").replace("tuple[", _LIST).replace(",...]", "]")
+    innermost = kind
+    while innermost.startswith(_LIST) and innermost.endswith("]"):
+        innermost = innermost[len(_LIST) : -1]
+    if innermost not in type_of:
         allowed = ", ".join(type_of)
         raise BadNotebook(f"parameter {name} has type {annotation}; allowed are {allowed} and lists of them")
     return kind

@@ -1,5 +1,6 @@
 """What the tests of several studies share: a chain so small that a whole study takes a moment."""
 
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -52,7 +53,7 @@ def declared_defaults(root) -> Callable[[str], dict]:
 
     def read(name: str) -> dict:
         text = (root / "notebooks" / f"{name}.md").read_text(encoding="utf-8")
-        source = text.split(":tags: [parameters]", 1)[1].split("```", 1)[0]
+        source = re.split(r":tags: \[parameters[^\]]*\]", text, maxsplit=1)[1].split("```", 1)[0]
         defaults = {key: parameter.default for key, parameter in declared(source).items()}
         assert defaults.pop(LABEL) == "book"
         return defaults

@@ -122,3 +122,15 @@ def test_the_profiles_label_cannot_be_given() -> None:
 
 def test_the_last_mapping_wins() -> None:
     assert bind(declared(CELL), {"n_items": 4, "fast": True}, {"n_items": "5"})["n_items"] == 5
+
+
+def test_a_list_of_lists_is_read_as_one() -> None:
+    found = declared("pairs: list[list[float]] = [[0.0, 0.86], [0.4, 1]]  # p0 and p\n")
+    assert (found["pairs"].type, found["pairs"].default) == ("list[list[float]]", [[0.0, 0.86], [0.4, 1.0]])
+    for given in ("[[0, 0.5]]", [[0, "0.5"]], ((0.0, 0.5),)):
+        assert bind(found, {"pairs": given})["pairs"] == [[0.0, 0.5]]
+    for given in ("[0, 0.5]", [0.0, 0.5], [[0.0, None]], 3):
+        with pytest.raises(BadParameter, match="pairs must be of type list"):
+            bind(found, {"pairs": given})
+    with pytest.raises(BadNotebook, match="has type list\\[dict\\]"):
+        declared("a: list[dict] = []\n")
