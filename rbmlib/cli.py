@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -35,6 +36,10 @@ class _OneSentence(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
+        except KeyboardInterrupt:
+            raise _failure(
+                "aborted; what is finished is stored, and the same command goes on from there", 1
+            ) from None
         except ModuleNotFoundError as error:
             package = (error.name or "").partition(".")[0]
             if package not in EXTRAS:
@@ -48,6 +53,18 @@ class _OneSentence(click.Group):
             if traceback := getattr(error, "traceback", ""):
                 click.echo(traceback, err=True)
             raise _failure(str(error), 2 if type(error).__name__ in WRONG_REQUEST else 1) from None
+
+
+class _Place(click.Path):
+    """A path of the command line, with ``~`` expanded where the shell has not done it, absolute from here on."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        from rbmlib.cache import absolute
+
+        try:
+            return super().convert(absolute(value), param, ctx)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
 
 
 def _foreseen(error: Exception) -> bool:
@@ -65,6 +82,69 @@ def _foreseen(error: Exception) -> bool:
 
 def _failure(message: str, exit_code: int) -> click.ClickException:
     return type("Failure", (click.ClickException,), {"exit_code": exit_code})(message)
+
+
+class _OfNotebook(click.Command):
+    """A command on one notebook: ``-p KEY=VALUE`` is ``-p KEY VALUE``, and ``NAME --help`` shows its parameters."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        split: list[str] = []
+        for arg in args:
+            given = re.fullmatch(r"(?:-p|--parameter=)([^\W\d]\w*)=(.*)", arg, re.DOTALL)
+            follows = re.fullmatch(r"([^\W\d]\w*)=(.*)", arg, re.DOTALL)
+            if given:
+                split += ["-p", *given.groups()]
+            elif follows and split and split[-1] in ("-p", "--parameter"):
+                split += follows.groups()
+            else:
+                split.append(arg)
+        ctx.meta["rbmlib.asked"] = tuple(split)
+        try:
+            return super().parse_args(ctx, split)
+        except click.BadOptionUsage as error:
+            if error.option_name not in ("-p", "--parameter"):
+                raise
+            raise click.BadOptionUsage(
+                error.option_name,
+                "option -p needs a name and a value, such as -p n_seeds 3 or -p n_seeds=3",
+                ctx,
+            ) from None
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        from rbmlib.publish.errors import PublishError
+
+        asked = [arg for arg in ctx.meta.get("rbmlib.asked", []) if arg not in ctx.help_option_names]
+        try:
+            options, _, _ = self.make_parser(ctx).parse_args(asked)
+            if not isinstance(options.get("name"), str):  # a marker of click's own where none was given
+                return
+            entry = _entry(_project(ctx), options["name"])
+        except (click.UsageError, PublishError) as error:
+            if isinstance(error, PublishError):
+                formatter.write(f"\n{error}\n")
+            return
+        formatter.write("\n" + "\n".join(_described(entry)) + "\n")
+
+
+def _entry(project: Project, name: str) -> dict[str, Any]:
+    from rbmlib.publish.catalogue import catalogue
+
+    project.source(name)  # says which names there are
+    return catalogue(project, [name])[0]
+
+
+def _described(entry: Mapping[str, Any]) -> list[str]:
+    """A notebook's parameters and profiles, a line each."""
+    lines = [f"{entry['name']}  {entry['title']}"]
+    for parameter in entry["parameters"]:
+        default = json.dumps(parameter["default"])
+        lines.append(
+            f"  -p {parameter['name']} ({parameter['type']}, default {default})  {parameter['help']}"
+        )
+    for name, profile in entry["profiles"].items():
+        changes = ", ".join(f"{key} = {json.dumps(value)}" for key, value in profile["changes"].items())
+        lines.append(f"  --profile {name}  costs {profile['cost']}{f'; {changes}' if changes else ''}")
+    return lines
 
 
 def _project(ctx: click.Context) -> Project:
@@ -106,55 +186,74 @@ def cli() -> None:
     \b
     Examples:
       rbmlib list                                    what there is, and what it costs
+      rbmlib list tfim_pruning                       the parameters of one notebook
       rbmlib run tfim_pruning --profile quick        one notebook, small
       rbmlib run tfim_pruning -p n_seeds 3           one notebook, one parameter changed
       rbmlib book                                    the whole book
       rbmlib status                                  what is fresh, what is stale and why
       rbmlib verify                                  some published results, computed again
     """  # noqa: D301
+    from rbmlib.cache import settle_paths
+
+    try:
+        settle_paths()
+    except ValueError as error:
+        raise _failure(str(error), 2) from None
 
 
 @cli.command("list")
+@click.argument("name", required=False)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
 @click.pass_context
-def list_notebooks(ctx: click.Context, as_json: bool) -> None:
-    """Show every notebook with its parameters, profiles and costs."""
+def list_notebooks(ctx: click.Context, name: str | None, as_json: bool) -> None:
+    """Show every notebook in a line: name, title, costs; of NAME its parameters and profiles."""
     from rbmlib.publish.catalogue import catalogue
 
-    entries = catalogue(_project(ctx))
+    project = _project(ctx)
+    entries = catalogue(project) if name is None else [_entry(project, name)]
     if as_json:
         click.echo(json.dumps(entries, indent=2))
-        return
-    for entry in entries:
-        click.secho(f"{entry['name']}", bold=True, nl=False)
-        click.echo(f"  {entry['title']}")
-        for parameter in entry["parameters"]:
-            default = json.dumps(parameter["default"])
-            click.echo(
-                f"  -p {parameter['name']} ({parameter['type']}, default {default})  {parameter['help']}"
-            )
-        for name, profile in entry["profiles"].items():
-            changes = ", ".join(f"{key} = {json.dumps(value)}" for key, value in profile["changes"].items())
-            click.echo(f"  --profile {name}  costs {profile['cost']}{f'; {changes}' if changes else ''}")
-        click.echo()
+    elif name is not None:
+        click.echo("\n".join(_described(entries[0])))
+    else:
+        _table(
+            ["name", "title", "quick", "book"],
+            [
+                [entry["name"], entry["title"], *(_cost(entry, profile) for profile in ("quick", "book"))]
+                for entry in entries
+            ],
+        )
+        click.echo("\nrbmlib list NAME shows a notebook's parameters.")
 
 
-@cli.command()
+def _cost(entry: Mapping[str, Any], profile: str) -> str:
+    """What a profile costs, without the words that all costs share."""
+    cost = entry["profiles"].get(profile, {}).get("cost", "-").partition(",")[0]
+    return cost.replace(" on two cores", "").replace("about ", "")
+
+
+@cli.command(cls=_OfNotebook)
 @click.argument("name")
 @click.option(
-    "-p", "--parameter", "given", nargs=2, multiple=True, metavar="KEY VALUE", help="Set one parameter."
+    "-p",
+    "--parameter",
+    "given",
+    nargs=2,
+    multiple=True,
+    metavar="KEY VALUE",
+    help="Set one parameter; KEY=VALUE will do.",
 )
 @click.option(
     "-f",
     "--file",
     "file",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    type=_Place(exists=True, dir_okay=False, path_type=Path),
     help="Set parameters from a YAML file; -p wins over it.",
 )
 @click.option("--profile", help="Start from this profile instead of the published one.")
 @click.option(
     "--out",
-    type=click.Path(file_okay=False, path_type=Path),
+    type=_Place(file_okay=False, path_type=Path),
     help="Folder for the results (default: rbmlib-output/NAME).",
 )
 @_where
@@ -171,18 +270,20 @@ def run(
 ) -> None:
     """Execute one notebook with chosen parameters.
 
-    Leaves the executed notebook and a page that opens in any browser, with no network, in the output
-    folder. The published pages and results stay as they are.
+    Prints what came out, and leaves the executed notebook and a page that opens in any browser, with no
+    network, in the output folder. The published pages and results stay as they are. NAME --help shows the
+    notebook's parameters.
 
     \b
     Examples:
+      rbmlib run tfim_pruning --help
       rbmlib run tfim_pruning --profile quick
       rbmlib run tfim_pruning --profile quick -p n_seeds 3 -p fields "[0.5, 1, 2]"
       rbmlib run tfim_pruning -f mine.yaml --out mine --workers 4
     """  # noqa: D301
     from rbmlib.publish.parameters import read_parameters
+    from rbmlib.publish.run import outcome, settle
     from rbmlib.publish.run import run as run_notebook
-    from rbmlib.publish.run import settle
 
     project = _project(ctx)
     request = settle(project, name, read_parameters(file) if file else {}, dict(given), profile=profile)
@@ -190,6 +291,8 @@ def run(
     notebook, page = run_notebook(
         project, request, folder, workers=workers, scheduler=scheduler, progress=True, report=_say
     )
+    for line in outcome(notebook, project):
+        click.echo(line)
     click.echo(f"notebook: {notebook}\npage:     {page}")
 
 
@@ -311,20 +414,36 @@ def verify(
 
 
 @cli.command()
+@click.argument("name", required=False)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
-@click.option("--strict", is_flag=True, help="End with exit code 1 if anything is stale, missing or damaged.")
+@click.option(
+    "--strict", is_flag=True, help="End with exit code 1 if anything published is stale, missing or damaged."
+)
 @click.option("--prune", is_flag=True, help="Delete superseded published results that have been replaced.")
 @click.pass_context
-def status(ctx: click.Context, as_json: bool, strict: bool, prune: bool) -> None:
-    """Show which notebooks and results are fresh, stale (and why) or missing.
+def status(ctx: click.Context, name: str | None, as_json: bool, strict: bool, prune: bool) -> None:
+    """Show which notebooks and results are fresh, stale (and why) or missing; of NAME alone, in more detail.
 
-    A published result is superseded if no notebook asks for it any more, since its code or its parameters
-    changed. One whose place nothing has taken yet is never deleted: `rbmlib restamp` may still carry it over.
-    """
+    Only the profile that an executed chapter shows is held complete: others may lack results. A published result
+    is superseded if no notebook asks for it any more, since its code or its parameters changed. Only one whose
+    place a fresh result has taken is ever deleted: `rbmlib restamp` may still carry over the others.
+
+    \b
+    Examples:
+      rbmlib status                                  all notebooks and results
+      rbmlib status tfim_pruning                     why something of this one is not fresh
+    """  # noqa: D301
     from rbmlib.publish import audit
     from rbmlib.publish.freshness import status as notebooks_status
 
     project = _project(ctx)
+    if name is not None:
+        if prune:
+            raise click.UsageError("--prune looks at all results: leave out NAME")
+        one = audit.explain(project, name)
+        lines = "\n".join(audit.explanation_as_text(one))
+        click.echo(json.dumps(audit.explanation_as_json(one), indent=2) if as_json else lines)
+        ctx.exit(int(strict and one.behind))
     notebooks, found = notebooks_status(project), audit.audit(project)
     as_text = "\n".join(audit.as_text(notebooks, found))
     click.echo(json.dumps(audit.as_json(notebooks, found), indent=2) if as_json else as_text)

@@ -14,6 +14,9 @@ os.environ["MPLBACKEND"] = "Agg"
 
 ROOT = Path(__file__).resolve().parents[1]
 
+# Every run of the tests has a cache of its own; what numba compiles outlives it, where other tests keep theirs.
+os.environ.setdefault("NUMBA_CACHE_DIR", str(ROOT / ".pytest_cache" / "d" / "kernels" / "host"))
+
 
 def pytest_configure(config: pytest.Config) -> None:
     try:

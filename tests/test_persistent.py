@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from rbmlib import persistent
-from rbmlib.persistent import LinearDecay, PersistentState, sample_chains, train_persistent
+from rbmlib.persistent import LinearDecay, PersistentState, sample_chains, train_biases, train_persistent
+from rbmlib.pruning import prune
 from rbmlib.rbm import RBM
 from rbmlib.training import DivergedError, LearningRate
 
@@ -229,3 +230,33 @@ def test_bad_input_is_refused_by_name():
             call()
     with pytest.raises(ValueError, match=r"^n_steps must be an integer >= 0, not -1$"):
         sample_chains(rbm, data_of(), -1, 1)
+
+
+# --- biases alone ---
+
+
+def test_training_biases_alone_is_training_of_a_machine_without_weights():
+    rbm = masked_machine().replace(mask=np.zeros((35, 18), bool))
+    settings = {**SETTINGS, "n_updates": 120}
+    whole = train_persistent(rbm, data_of(), centred=False, **settings).rbm
+    biases = train_biases(rbm, data_of(), **settings)
+    np.testing.assert_array_equal(biases.visible_bias, whole.visible_bias)
+    np.testing.assert_array_equal(biases.hidden_bias, whole.hidden_bias)
+
+
+def test_training_biases_alone_changes_no_weight_and_raises_the_likelihood():
+    data = data_of(400, 10)
+    rbm = train_persistent(
+        RBM.random(10, 6, 1, 0.1), data, n_updates=2000, learning_rate=0.1, seed=1, n_chains=50, batch_size=50
+    ).rbm
+    pruned = prune(rbm, 5)
+    after = train_biases(
+        pruned, data, n_updates=2000, learning_rate=LinearDecay(0.05), seed=2, n_chains=50, batch_size=50
+    )
+    np.testing.assert_array_equal(after.weights, pruned.weights)
+    np.testing.assert_array_equal(after.mask, pruned.mask)
+
+    def likelihood(one: RBM) -> float:
+        return float((-one.free_energy(data) - one.log_partition()).mean())
+
+    assert likelihood(after) > likelihood(pruned) + 0.05

@@ -43,12 +43,18 @@ def every_requirement() -> list[Requirement]:
 
 
 def tracked_texts() -> dict[str, str]:
-    """Every file of the project that holds text: what git lists, or would list once it is added."""
-    command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
-    listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.split("\0")
+    """Every file of the project that holds text, as it stands here: what git keeps, not what a reader left beside it."""
+    return texts_kept_in(ROOT)
+
+
+def texts_kept_in(folder: Path) -> dict[str, str]:
+    command = ["git", "ls-files", "-z", "--cached"]
+    listed = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True).stdout.split(
+        "\0"
+    )
     texts = {}
     for name in filter(None, listed):
-        path = ROOT / name
+        path = folder / name
         if path.is_file() and b"\0" not in (content := path.read_bytes()):
             texts[name] = content.decode()
     return texts
@@ -148,6 +154,14 @@ def test_no_file_names_a_path_of_the_machine_it_was_made_on() -> None:
     for name, text in tracked_texts().items():
         for place in places:
             assert not re.search(re.escape(place) + r"\b(?![\w-])", text), f"{name} names {place}"
+
+
+def test_a_readers_own_file_is_no_file_of_the_project(tmp_path) -> None:
+    subprocess.run(["git", "init", "-q", tmp_path], check=True)
+    for name, text in {"kept": "of the project", "own.log": str(ROOT)}.items():
+        (tmp_path / name).write_text(text)
+    subprocess.run(["git", "add", "kept"], cwd=tmp_path, check=True)
+    assert texts_kept_in(tmp_path) == {"kept": "of the project"}
 
 
 def test_the_citation_agrees_with_the_package() -> None:

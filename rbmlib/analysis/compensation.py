@@ -100,7 +100,9 @@ def compensate(whole: RBM, pruned: RBM, activities: Activities) -> RBM:
         raise ValueError(f"activities must be those of the machine's units, {shape}, not {sizes}")
     removed = whole.weights.astype(np.float64) - pruned.weights.astype(np.float64)
     on_visible, on_hidden = np.empty(shape[0]), np.empty(shape[1])
-    _kernels.mean_fields(removed, *(np.asarray(means, np.float64) for means in activities), on_visible, on_hidden)
+    _kernels.mean_fields(
+        removed, *(np.asarray(means, np.float64) for means in activities), on_visible, on_hidden
+    )
     return pruned.replace(
         visible_bias=whole.visible_bias + on_visible, hidden_bias=whole.hidden_bias + on_hidden
     )

@@ -153,7 +153,7 @@ def load_claims(path: str | PathLike[str]) -> list[Claim]:
     """
     try:
         tables = tomllib.loads(Path(path).read_text(encoding="utf-8")).get("claim", [])
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:  # not TOML, or not even text
         raise ValueError(f"{path} is not valid TOML: {error}") from error
     claims: dict[str, Claim] = {}
     for number, table in enumerate(tables, start=1):

@@ -139,4 +139,6 @@ def _with_range(values: np.ndarray) -> str:
 
 
 def _plus_minus(mean: xr.DataArray, spread: xr.DataArray) -> str:
+    if not np.isfinite([mean.mean().item(), spread.mean().item()]).all():
+        return "\u2013"  # no pair occurs often enough in any of them
     return f"{mean.mean().item():.3f} \u00b1 {spread.mean().item():.3f}"

@@ -92,6 +92,13 @@ def peaks(up_spins: NDArray[np.float64], m: NDArray[np.float64]) -> NDArray[np.f
     )
 
 
+def bars_beside(place: float, n_spins: int) -> str:
+    """The values of m next to a place on either side, or the place itself where m takes it."""
+    below = np.floor((place + 1) * n_spins / 2 + 1e-9)
+    m = (2 * np.array([below, below + 1]) - n_spins) / n_spins
+    return f"{m[0]:.3f} itself" if abs(m[0] - place) < 1e-9 else f"{m[0]:.3f} and {m[1]:.3f}"
+
+
 def share_at_zero(up_spins: NDArray[np.float64], m: NDArray[np.float64]) -> NDArray[np.float64]:
     """Height of the bar at m = 0 over the highest other bar; for odd chains, of the two bars next to zero."""
     centre = np.abs(m) < 1 / (len(m) - 1) + 1e-9

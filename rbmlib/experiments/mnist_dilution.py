@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import xarray as xr
 
+from rbmlib.analysis.drops import total_removed
 from rbmlib.lab.cell import Cell
 from rbmlib.lab.profiles import Profile, resolve
 from rbmlib.lab.sweep import sweep
@@ -22,7 +23,7 @@ from rbmlib.mnist.diversity import expected_entropy, expected_imbalance
 
 from . import mnist_judges, mnist_standard
 from .mnist_cells import LOOKS
-from .quality_drops import effective_digits, total_removed
+from .quality_drops import effective_digits
 
 PROFILES = {
     "book": Profile(mnist_standard.BOOK, "about three and a half hours on two cores"),

@@ -12,6 +12,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from rbmlib.analysis.drops import NEVER, find_drop, total_removed
 from rbmlib.evidence.estimates import Estimate, mean_interval
 from rbmlib.evidence.words import DASH, MINUS, percent, scientific
 from rbmlib.mnist.appearance import noise_of_equal_ink
@@ -19,7 +20,7 @@ from rbmlib.mnist.appearance import noise_of_equal_ink
 from .mnist_dilution_claims import curves_of
 from .mnist_dilution_rules import FIG1_REMOVED, has_failed
 from .mnist_standard import bound_steps
-from .quality_drops import MEASURES, NEVER, find_drop, total_removed
+from .quality_drops import MEASURES
 
 if TYPE_CHECKING:
     from .mnist_dilution import Study

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from rbmlib.analysis.drops import drops, find_drop, total_removed
 from rbmlib.evidence.estimates import Estimate, bootstrap_interval, mean_interval, paired_difference, slopes
 from rbmlib.evidence.rules import (
     Finding,
@@ -31,7 +32,7 @@ from rbmlib.evidence.rules import (
 from rbmlib.evidence.words import interval_text, percent
 from rbmlib.mnist.appearance import Appearance, noise_of_equal_ink
 
-from .quality_drops import MEASURES, drops, effective_digits, estimate_drops, find_drop, total_removed
+from .quality_drops import MEASURES, effective_digits, estimate_drops
 
 PLAUSIBLE = 0.90
 """Q above this counts as high (the paper's Fig. 2 begins there)."""

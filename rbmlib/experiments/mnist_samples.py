@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from rbmlib.analysis.drops import total_removed
 from rbmlib.evidence.words import DASH, percent, scientific
 from rbmlib.kernels.initialisation import derived_seed
 from rbmlib.lab.cell import Cell
@@ -26,7 +27,6 @@ from .mnist_cells import unpacked
 from .mnist_dilution_rules import FAILED, FIG1_REMOVED
 from .mnist_images import digits_of
 from .mnist_judge_cells import OVER_PRUNED
-from .quality_drops import total_removed
 from .tfim_cells import PORTABLE
 
 REPLICA = 0
@@ -188,7 +188,7 @@ def _by(name: str, shares: xr.DataArray, texts: list[str]) -> str:
 
 def _half(quality: xr.DataArray) -> str:
     """The frames between which Q falls to half of its first value for the first time."""
-    values = quality.squeeze().values
+    values = quality.values.reshape(-1)
     fallen = np.flatnonzero(values <= FAILED * values[0])
     if not fallen.size or fallen[0] == 0:
         return DASH

@@ -9,6 +9,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from rbmlib.analysis.drops import find_drop
 from rbmlib.evidence.claims import Rule, Verdict
 from rbmlib.evidence.claims import settle as settle_by
 from rbmlib.evidence.rules import Finding, Part
@@ -19,7 +20,7 @@ from . import mnist_dilution_rules as rules
 from . import quality_judge
 from .mnist_judge_cells import BOTH, OVER_PRUNED, SYNTHETIC
 from .objections import other_machines
-from .quality_drops import MEASURES, find_drop
+from .quality_drops import MEASURES
 from .quality_judge import PROFILES, Study
 
 

@@ -82,7 +82,9 @@ def check(p: Mapping[str, Any]) -> dict[str, Any]:
     """
     whole = mnist_standard.checked_without_controls(p)
     if whole["backend"] != "numba":
-        raise ValueError(f"backend must be 'numba' for machines that are trained again, not {whole['backend']!r}")
+        raise ValueError(
+            f"backend must be 'numba' for machines that are trained again, not {whole['backend']!r}"
+        )
     for name in ("pairs", "wide_pairs"):
         for pair in p[name]:
             if not isinstance(pair, (list, tuple)) or len(pair) != 2:
@@ -97,7 +99,12 @@ def check(p: Mapping[str, Any]) -> dict[str, Any]:
     if [list(pair) for pair in p["wide_pairs"] if list(pair) not in [list(one) for one in p["pairs"]]]:
         raise ValueError(f"wide_pairs must be among pairs = {p['pairs']}, not {p['wide_pairs']}")
     further = list(p["further"])
-    if not further or further[0] != 0 or sorted(set(further)) != further or not all(0 <= f < 1 for f in further):
+    if (
+        not further
+        or further[0] != 0
+        or sorted(set(further)) != further
+        or not all(0 <= f < 1 for f in further)
+    ):
         raise ValueError(f"further must ascend from 0, below 1, without repetition, not {further}")
     if type(p["bias_updates"]) is not int or p["bias_updates"] < 1:
         raise ValueError(f"bias_updates must be an integer >= 1, not {p['bias_updates']!r}")

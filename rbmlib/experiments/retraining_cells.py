@@ -260,8 +260,13 @@ def sample_compensated(
     def pruned() -> Iterable[tuple[float, RBM]]:
         for share in removed:
             kept = weights_left(base.n_weights, share)
-            yield share, compensate(
-                base, prune(base, kept, criterion, order_seed if criterion == "random" else None), activities
+            yield (
+                share,
+                compensate(
+                    base,
+                    prune(base, kept, criterion, order_seed if criterion == "random" else None),
+                    activities,
+                ),
             )
 
     return measured_along(

@@ -10,6 +10,7 @@ remove weights at random, or the largest first.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -26,6 +27,8 @@ from .schedules_cells import prune_along
 from .tfim_pruning import _main_cell, _seeds, _together
 
 STANDARD = "standard"
+LONGEST = 1000
+"""Small steps of a schedule, at most: each is followed by fine-tuning, and all of them by a stage of the results."""
 CONTROLS = tuple(name for name in CRITERIA if name != "magnitude")
 
 _BOOK: dict[str, Any] = {
@@ -35,7 +38,7 @@ _BOOK: dict[str, Any] = {
     "later_fraction": 0.05,
     "controls": ["random", "largest"],
 }
-_QUICK = {"n_spins": 10, "n_hidden": 5, "n_seeds": 3, "n_samples": 10_000, "n_epochs": 100}
+_QUICK = {"n_spins": 10, "n_hidden": 5, "n_seeds": 3, "n_samples": 10_000, "batch_size": 10, "n_epochs": 200}
 
 PROFILES = {
     "book": Profile(_BOOK, "about forty minutes on two cores, beside the standard runs"),
@@ -55,6 +58,14 @@ def _check(p: Mapping[str, Any]) -> None:
     controls = list(p["controls"])
     if not set(controls) <= set(CONTROLS) or len(set(controls)) < len(controls):
         raise ValueError(f"controls must be among {', '.join(CONTROLS)}, each once, not {controls}")
+    n_weights = p["n_spins"] * p["n_hidden"]
+    last = max(float(schedule(n_weights, p["prune_fraction"], p["n_iterations"])[-1]), 0.5)
+    steps = math.log(last / (n_weights * (1 - min(firsts)))) / math.log1p(-p["later_fraction"])
+    if steps > LONGEST:
+        raise ValueError(
+            f"later_fraction must be larger than {p['later_fraction']!r}: from the first step to the {last:g} weights at the "
+            f"end of the standard schedule it takes {steps:.0f} steps, and at most {LONGEST} are allowed"
+        )
 
 
 def n_later(p: Mapping[str, Any], first_fraction: float) -> int:

@@ -133,8 +133,9 @@ def numbers(results: xr.Dataset, parameters: Mapping[str, Any]) -> dict[str, str
         here = results.sel(field=[field])
         for name, chosen in (("ratio", firsts), ("ratio-halved", [halved])):
             every = [one for run in chosen for one in rules.displacements(here, run) if one.measure == "kl"]
-            low, high = (pick(one.ratio.value for one in every) for pick in (min, max))
-            found[f"schedules-{name}-{place}"] = _range(f"{low:.2f}", f"{high:.2f}")
+            if every:  # a standard schedule that ends before the other's first step has nothing to compare
+                low, high = (pick(one.ratio.value for one in every) for pick in (min, max))
+                found[f"schedules-{name}-{place}"] = _range(f"{low:.2f}", f"{high:.2f}")
     return found
 
 

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 
 from rbmlib.evidence.claims import Claim, Verdict, load_claims, rules_written
 from rbmlib.evidence.words import DASH
-from rbmlib.figures.inline_svg import InlineHTML
+from rbmlib.figures.inline_html import InlineHTML
 from rbmlib.lab.cell import Cell
 from rbmlib.lab.errors import ResultNotFound
 from rbmlib.lab.store import Store
@@ -330,6 +330,16 @@ def _evidence(verdict: Verdict) -> str:
     if verdict.seeds:
         parts.append(f"{verdict.seeds} seed{'s' if verdict.seeds > 1 else ''}, profile {verdict.profile}")
     return " ".join(parts)
+
+
+def evidence(verdict: Verdict) -> str:
+    """The numbers that decide a verdict; why nothing does, where it has none."""
+    if verdict.value is None:
+        return verdict.reason
+    if verdict.interval is None:
+        return f"{verdict.value:.3g}"
+    low, high = verdict.interval
+    return f"{verdict.value:.3g} [{low:.3g}, {high:.3g}]"
 
 
 def _in_words(verdict: Verdict) -> str:

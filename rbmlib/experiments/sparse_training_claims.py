@@ -217,11 +217,11 @@ def numbers(study: Study) -> dict[str, str]:
         mine["differences"] = _differences(errors, field, "pruned", ("ss", "os", "sc"))
         speeds = rules.speeds(main.training, main.final, field)
         for name, taken in (("epochs", speeds["dense"]), ("epochs-own", speeds["own"])):
-            mine[name] = ", ".join(f"{values.mean():.0f} ({variant})" for variant, values in taken.items())
-        spread = rules.scatter(errors, field)
-        mine["spread"] = (
-            f"{100 * spread.value[1]:.0f} % over initial weights, {spread.value[0]:.1f} times as much as"
-        )
+            if np.isfinite(list(taken.values())).all():  # a run may be too short to average over
+                mine[name] = ", ".join(
+                    f"{values.mean():.0f} ({variant})" for variant, values in taken.items()
+                )
+        mine["spread"] = _spread(errors, field)
         if study.checks is not None:
             mine["decayed"] = _levels(study.checks.final, field, sparse_training.CHECKED)
         if "relocated" in main.variant:
@@ -240,6 +240,15 @@ def numbers(study: Study) -> dict[str, str]:
     }
     found["sparse-disconnected"] = ", ".join(f"{name} {number}" for name, number in apart.items()) or "none"
     return found
+
+
+def _spread(errors: rules.Errors, field: float) -> str:
+    """How final errors scatter over initial weights; a dash where repetitions of the training do not differ."""
+    same, again = errors.of(field, "kl", "ss", "repeat")
+    if np.array_equal(same, again):
+        return DASH
+    spread = rules.scatter(errors, field)
+    return f"{100 * spread.value[1]:.0f} % over initial weights, {spread.value[0]:.1f} times as much as"
 
 
 def _levels(final: xr.DataArray, field: float, variants: tuple[str, ...]) -> str:

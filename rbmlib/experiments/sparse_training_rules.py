@@ -216,10 +216,12 @@ def epochs_to(history: xr.DataArray, level: NDArray[np.float64]) -> NDArray[np.f
     Returns
     -------
     array, (n_seeds,)
-        The length of the run where a seed never gets there.
+        The length of the run where a seed never gets there; NaN if the run is shorter than that window.
     """
     epochs, values = history.epoch.values, history.transpose("seed", "epoch").values
     ends = epochs[epochs >= SMOOTHING]
+    if not ends.size:
+        return np.full(len(values), np.nan)
     windows = [(epochs > end - SMOOTHING) & (epochs <= end) for end in ends]
     smooth = np.stack([values[:, window].mean(axis=1) for window in windows], axis=1)
     reached = smooth <= np.asarray(level)[:, None]

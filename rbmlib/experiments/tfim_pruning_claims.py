@@ -20,7 +20,7 @@ from rbmlib.evidence.estimates import paired_difference
 from rbmlib.evidence.rules import Finding, Part, largest, least, missing, other_setting
 from rbmlib.evidence.words import DASH, MINUS, percent, removed_percent
 from rbmlib.lab.profiles import label, resolve
-from rbmlib.pruning import weight_concentration
+from rbmlib.pruning import min_weights_to_connect, weight_concentration
 
 from . import tfim_pruning
 from . import tfim_pruning_rules as rules
@@ -201,6 +201,21 @@ def _onset_range(study: Study, field: float) -> str:
     return f"{removed_percent(min(firsts))} to {removed_percent(max(firsts))}" if firsts else DASH
 
 
+def _edges(study: Study) -> str:
+    """Whether the last graph must fall apart, in a sentence without its full stop."""
+    sizes = study.pruning.sizes["visible"], study.pruning.sizes["hidden"]
+    needed, left = min_weights_to_connect(*sizes), int(study.pruning.kept.values[-1])
+    told = (
+        f"A graph that joins {sizes[0]} visible and {sizes[1]} hidden units needs {needed} edges, and the last iteration "
+        f"leaves {left}"
+    )
+    return (
+        f"{told}: it falls apart whatever the weights are"
+        if left < needed
+        else f"{told}: it need not fall apart"
+    )
+
+
 def numbers(study: Study) -> dict[str, str]:
     """Numbers that the chapter's sentences quote, as text; a dash where a run does not have them."""
     names = (
@@ -209,7 +224,7 @@ def numbers(study: Study) -> dict[str, str]:
         "kl-exact", "kl-data", "kl-ratio-dense", "kl-ratio-half", "fits-trapped",
         "concentration-critical", "concentration-paramagnet",
     )  # fmt: skip
-    found = dict.fromkeys(names, DASH)
+    found = {**dict.fromkeys(names, DASH), "edges-needed": _edges(study)}
     fields = {float(h) for h in study.pruning.field.values}
     if "cd" not in study.pruning.algorithm or np.isnan(study.pruning.pruning.sel(measure="kl")).any():
         return found

@@ -147,6 +147,24 @@ TOLERANCES: dict[str, Tolerances] = {
         "seen": Tolerance(),
     },
     "compare_judges": {"quality": _JUDGED, "seen": Tolerance()},
+    # Of singular values and vectors the last digits are LAPACK's; modes that are almost equally large mix.
+    "weight_spectrum": {
+        **dict.fromkeys(("eigenvalues", "variance", "mean"), Tolerance(relative=1e-8, absolute=1e-10)),
+        "shuffled": Tolerance(relative=1e-5, absolute=1e-9),
+        "shuffled_largest": Tolerance(relative=1e-8, absolute=1e-10),
+        "n_weights": Tolerance(),
+    },
+    "train_spectra": dict.fromkeys(("eigenvalues", "variance"), Tolerance(relative=1e-8, absolute=1e-10)),
+    "compare_modes": dict.fromkeys(("overlap", "data"), Tolerance(absolute=1e-5)),
+    "sample_modes": {
+        # Where the rounded weights are the same, so are the samples. A weight that differs by a millionth changes a unit once
+        # in a while; from there on these are other samples of the same machine.
+        "kept": Tolerance(),
+        "modes": Tolerance(),
+        "aai": Tolerance(absolute=0.03),
+        "second_moment": Tolerance(relative=0.3),
+        "ink": Tolerance(relative=0.1),
+    },
     "compare_large": {
         # Samples and their weights have portable bits; sums of their exponentials are numpy's.
         name: Tolerance(relative=1e-6, absolute=1e-9)

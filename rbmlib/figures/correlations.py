@@ -100,7 +100,7 @@ def _decay_panel(one: xr.Dataset, title: str) -> Figure:
         axes.set_yscale("log")
         # Below three standard errors of zero a logarithm would fill the panel with noise.
         floor = 3 * float(one.sampling_error.max())
-        axes.set_ylim(max(min(mean.min(), exact.min()), floor) / 1.3, 1.0)
+        style.limit_y(axes, max(min(mean.min(), exact.min()), floor) / 1.3, 1.0)
         axes.set_xticks([d for d in (1, 2, 5, 10, 20, 50) if d <= distance[-1]])
         axes.set_xticks([], minor=True)
         axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
@@ -151,7 +151,8 @@ def _fit_panel(one: xr.Dataset, title: str) -> Figure:
             )  # fmt: skip
         axes.set_yscale("log")
         positive = values[values > 0]
-        axes.set_ylim(max(positive.min() / 1.5, 1e-3), positive.max() * 1.3)
+        if positive.size:
+            style.limit_y(axes, max(positive.min() / 1.5, 1e-3), positive.max() * 1.3)
         axes.set_xlabel("distance d (sites)")
         axes.set_ylabel("C(d)")
         axes.set_title(title)

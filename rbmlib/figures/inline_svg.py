@@ -39,13 +39,17 @@ import hashlib
 import html
 import io
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from xml.etree import ElementTree
 
+import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from rbmlib.figures import style
+from rbmlib.figures.inline_html import InlineHTML
 from rbmlib.figures.style import COLUMN_WIDTH, PIXELS_PER_INCH
 
 _SVG = "{http://www.w3.org/2000/svg}"
@@ -54,28 +58,10 @@ _NUMBER = re.compile(r"-?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
 _GEOMETRY = frozenset({"d", "points", "x", "y", "x1", "x2", "y1", "y2", "cx", "cy", "r", "width", "height"})
 _PAGE_COLOR = "var(--pst-color-background, var(--jp-layout-color0, Canvas))"
 _PHONE_WIDTH = 320
+_EMPTY = "nothing to show"
 # matplotlib sets these for every element of its document through a style sheet; in a page that rule
 # would reach every other element as well.
 _DEFAULTS = "fill:currentColor;stroke-linejoin:round;stroke-linecap:butt"
-
-
-@dataclass(frozen=True)
-class InlineHTML:
-    """A piece of HTML that a notebook displays, and the words that stand for it where HTML cannot be shown.
-
-    Attributes
-    ----------
-    html : str
-        The HTML fragment.
-    text : str
-        Plain text: title and description.
-    """
-
-    html: str
-    text: str
-
-    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
-        return {"text/html": self.html, "text/plain": self.text}
 
 
 @dataclass(frozen=True)
@@ -144,10 +130,13 @@ def require_words(frames: Sequence[object], title: str, description: str) -> Non
 
 
 def draw(figure: Figure) -> Drawing:
-    """Draw a figure as cleaned SVG elements: page colours, rounded numbers, only the ids in use."""
+    """Draw a figure as cleaned SVG elements: page colours, rounded numbers, only the ids in use.
+
+    Axes of which no series has a finite value say that there is nothing to show.
+    """
     buffer = io.BytesIO()
     # Ticks and their labels are made only now, and take their look from the settings in force.
-    with style.context():
+    with style.context(), _empty_axes_named(figure):
         nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
         figure.savefig(buffer, format="svg", transparent=True, metadata=nothing)
     root = ElementTree.fromstring(buffer.getvalue())
@@ -158,6 +147,31 @@ def draw(figure: Figure) -> Drawing:
     defined: dict[str, ElementTree.Element] = {}
     _clean(root, used, defined)
     return Drawing(defined, list(root), width, height)
+
+
+@contextmanager
+def _empty_axes_named(figure: Figure) -> Iterator[None]:
+    """Write into axes that were drawn into, but with no finite value, that they are empty, for a while."""
+    # Where a text says why they are empty, that stands.
+    empty = [
+        axes for axes in figure.axes if axes.has_data() and not axes.texts and not _shows_something(axes)
+    ]
+    look = {"ha": "center", "va": "center", "color": style.COLORS["grey"]}
+    words = [axes.text(0.5, 0.5, _EMPTY, transform=axes.transAxes, **look) for axes in empty]
+    try:
+        yield
+    finally:
+        for text in words:
+            text.remove()
+
+
+def _shows_something(axes: Axes) -> bool:
+    """Whether anything drawn into axes has a place on them."""
+    least = (axes.dataLim.minposx, axes.dataLim.minposy)
+    scales = (axes.get_xscale(), axes.get_yscale())
+    return bool(np.isfinite(axes.dataLim.get_points()).all()) and all(
+        scale != "log" or np.isfinite(smallest) for scale, smallest in zip(scales, least, strict=True)
+    )
 
 
 def _clean(parent: ElementTree.Element, used: set[str], defined: dict[str, ElementTree.Element]) -> None:
@@ -176,7 +190,8 @@ def _clean(parent: ElementTree.Element, used: set[str], defined: dict[str, Eleme
         _clean(node, used, defined)
         if node.tag == "defs":
             parent.remove(node)
-            defined.update((child.attrib["id"], child) for child in node)
+            # A marker of which no point is finite is defined, but never used.
+            defined.update((child.attrib["id"], child) for child in node if "id" in child.attrib)
         elif (node.tag == "g" and not len(node)) or _is_invisible(node):
             parent.remove(node)
 

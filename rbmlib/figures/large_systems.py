@@ -172,7 +172,7 @@ def effective_shares(results: Results) -> InlineHTML:
                     )  # fmt: skip
                 axes.set_yscale("log")
             bottom = min(float(one.log_partition_share.min()) for one in results.values())
-            grid[0, 0].set_ylim(min(0.006, 0.7 * bottom), 1.5)
+            style.limit_y(grid[0, 0], min(0.006, 0.7 * bottom), 1.5)
             style.reference_line(grid[0, 0], y=0.01, label="refused below")
             _removed_axis(grid[-1, 0], one.removed.values)
             grid[0, 0].set_title(_title(field))

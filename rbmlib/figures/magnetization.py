@@ -120,7 +120,7 @@ def _histogram_panel(
             markersize=8,
             label="ground state",
         )
-        axes.set_ylim(0, highest)
+        style.limit_y(axes, 0, highest)
         axes.set_xlim(-1.08, 1.08)
         axes.set_xlabel("m")
         axes.set_ylabel("probability")
@@ -282,7 +282,7 @@ def relaxation_curves(results: xr.Dataset, n_lines: int = 4) -> InlineHTML:
         axes.set_xticks(steps, [str(step) for step in steps])
         axes.minorticks_off()
         axes.set_yscale("log")
-        axes.set_ylim(bottom=noise / 30)
+        style.limit_y(axes, bottom=noise / 30)
         axes.set_xlim(0.9, 1.1 * steps[-1])
         axes.set_xlabel("Gibbs steps")
         axes.set_ylabel("difference of the two means of m")

@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 
 from rbmlib.figures import style
 from rbmlib.figures.inline_svg import InlineHTML, inline_svg
+from rbmlib.mnist.diversity import FEWEST_ACCEPTED
 
 PANEL = style.COLUMN_WIDTH / 2
 LABELS = {
@@ -51,6 +52,8 @@ MARKS = dict(zip(LOOKS, ("o", "s", "v", "^", "D"), strict=True))
 """And its mark."""
 
 _BLUE, _ORANGE, _GREY = (style.COLORS[name] for name in ("blue", "orange", "grey"))
+_TOO_FEW = {"imbalance": f"No d_f: of no machine {FEWEST_ACCEPTED} samples or more pass for digits."}
+"""Why a panel of a measure may be empty."""
 _NOTHING = InlineHTML("<p>This run leaves this part out.</p>", "This run leaves this part out.")
 
 
@@ -81,7 +84,7 @@ def training_curves(machines: xr.Dataset) -> InlineHTML:
             trained = machines.pseudo_likelihood.sel(part=part).isel(update=slice(1, None))
             if trained.size:
                 low, high = float(trained.min()), float(trained.max())
-                axes.set_ylim(low - 0.1 * (high - low), high + 0.1 * (high - low))
+                style.limit_y(axes, low - 0.1 * (high - low), high + 0.1 * (high - low))
             axes.xaxis.set_major_locator(MaxNLocator(4))
             axes.set_xlabel("updates")
             axes.set_ylabel("pseudo-likelihood (nats an image)")
@@ -118,7 +121,7 @@ def quality_by_dilution(machines: xr.Dataset, floors: xr.Dataset, plausible: flo
         ):
             _dots(axes, unpruned[name], LOOKS[name], label, shift, MARKS[name])
         lowest = float(min(unpruned.quality.min(), unpruned.quality_other.min(), plausible))
-        axes.set_ylim(lowest - 0.08 * (1 - lowest), 1 + 0.04 * (1 - lowest))
+        style.limit_y(axes, lowest - 0.08 * (1 - lowest), 1 + 0.04 * (1 - lowest))
         style.reference_line(axes, y=plausible)
         axes.set_ylabel("Q without pruning")
         dilution_axis(axes, machines)
@@ -127,6 +130,7 @@ def quality_by_dilution(machines: xr.Dataset, floors: xr.Dataset, plausible: flo
         right, grid = style.figure(1, 1, width=PANEL, height=3.2)
         axes = grid[0, 0]
         _dots(axes, unpruned.imbalance, LOOKS["quality"], "judge of over-pruned machines")
+        why = style.say_why_empty(axes, unpruned.imbalance, _TOO_FEW["imbalance"])
         style.reference_line(axes, y=_floor(floors, "imbalance"), label="real digits")
         _logarithmic(axes)
         axes.set_ylabel("$d_f$ without pruning")
@@ -136,7 +140,8 @@ def quality_by_dilution(machines: xr.Dataset, floors: xr.Dataset, plausible: flo
         [left, right],
         title="Quality and diversity against the dilution in training",
         description="Left: Q of machines without pruning against p0, as two judges give it, one dot a replica and a line "
-        "through the means. Right: the class imbalance of their samples on a logarithmic scale, with that of real digits.",
+        "through the means. Right: the class imbalance of their samples on a logarithmic scale, with that of real digits."
+        + why,
     )
 
 
@@ -195,13 +200,15 @@ def pruning_curves(machines: xr.Dataset, floors: xr.Dataset, measures: Sequence[
     InlineHTML
         One line a dilution, mean over replicas, and a band over one standard deviation.
     """
-    panels = []
+    panels, why = [], ""
     for by, label in (("total", "p, all zero weights (%)"), ("removed", "f, removed after training (%)")):
         with style.context():
             height = 3.4 if len(measures) == 1 else 1.0 + 2.1 * len(measures)
             figure, grid = style.figure(len(measures), 1, width=PANEL, height=height, sharex=True)
             for axes, name in zip(grid[:, 0], measures, strict=True):
                 _pruned(axes, machines, name, by)
+                if name in _TOO_FEW:
+                    why = style.say_why_empty(axes, machines[name], _TOO_FEW[name])
                 if name in floors:
                     style.reference_line(axes, y=_floor(floors, name), label="real digits")
                 if name in LOGARITHMIC:
@@ -215,7 +222,8 @@ def pruning_curves(machines: xr.Dataset, floors: xr.Dataset, measures: Sequence[
         panels,
         title=f"Pruned machines: {names}",
         description="Against the total share of zero weights on the left and the share removed of those that training left "
-        "on the right, one line a dilution, blue for none to orange for the highest; mean and standard deviation over replicas.",
+        "on the right, one line a dilution, blue for none to orange for the highest; mean and standard deviation over replicas."
+        + why,
     )
 
 
@@ -261,7 +269,7 @@ def order_curves(
                     rows = chosen[name].sel(order=order).transpose("machine", "removed").values
                     style.band(axes, chosen.removed.values, rows, color=color, label=ORDERS[order])
                 if name in LOGARITHMIC:
-                    axes.set_ylim(0, 1.08 * float(controls[name].max()))
+                    style.limit_y(axes, 0, 1.08 * float(controls[name].max()))
                 else:
                     axes.set_ylim(-0.03, 1.05)
                 axes.set_ylabel(LABELS[name])
@@ -314,8 +322,10 @@ def failed_looks(looks: xr.Dataset, centred: float) -> InlineHTML:
             _dots(axes, looks[name], _BLUE, "")
             for text, y in references.items():
                 style.reference_line(axes, y=y, label=text, end=text == "data")
-            top = max(float(looks[name].max()), *references.values())
-            axes.set_ylim(min(0.0, float(looks[name].min())) - 0.04 * top, 1.15 * top)
+            # Blank images have no contact.
+            known = looks[name].values[np.isfinite(looks[name].values)]
+            top = max([*known, *references.values()])
+            style.limit_y(axes, min([0.0, *known]) - 0.04 * top, 1.15 * top)
             if name == "off_centre":
                 axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0, symbol=""))
             axes.set_ylabel(label)
@@ -351,8 +361,8 @@ def _dots(
     """One dot a replica over each dilution, and a line through their means."""
     rows = values.transpose("replica", "dilution").values
     x = values.dilution.values + shift
-    axes.plot(x, rows.T, mark, color=color, markersize=2.6, alpha=0.5, markeredgewidth=0)
     known = np.isfinite(rows).any(axis=0)
+    axes.plot(x[known], rows.T[known], mark, color=color, markersize=2.6, alpha=0.5, markeredgewidth=0)
     axes.plot(x[known], np.nanmean(rows[:, known], axis=0), color=color, linewidth=1.4, label=label or None)
 
 

@@ -39,7 +39,7 @@ def position_curves(drops: Mapping[str, Estimate], dilution: NDArray[np.float64]
                     dilution + f * (1 - dilution) if kind == "p" else f for f in ends[:, :, 0]
                 )
                 _with_interval(axes, x, low, value, high, name, ends[1, :, 0] >= 1)
-                lowest = min(lowest, float(np.fmin(low, value).min()))
+                lowest = min(lowest, float(np.fmin.reduce([*low, *value, lowest])))
             fine = np.linspace(0, 0.9, 2)
             paper = 0.5 + 0.5 * fine if kind == "p" else np.full(2, 0.5)
             axes.plot(

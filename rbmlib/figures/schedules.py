@@ -18,6 +18,7 @@ MEASURES = ("kl", "mroe", "correlation_mse")
 STANDARD = "standard"
 CONTROLS = {STANDARD: "smallest first", "random": "at random", "largest": "largest first"}
 """Runs that differ in what is removed, and what they are called in a legend."""
+_NOTHING = "No stage of the standard schedule lies between another's first step and its end: there is nothing to compare."
 RATIO_LABELS = {**LABELS, "correlation_mse": "root of $C_\\mathrm{MSE}$"}
 
 
@@ -140,6 +141,8 @@ def ratio_curves(ratios: xr.DataArray, margin: float, bands: Sequence[tuple[floa
         Ranges of removed fractions that are averaged: dashed lines between them.
     """
     measures = _measured(ratios, MEASURES)
+    if not measures:
+        return InlineHTML(f"<p>{_NOTHING}</p>", _NOTHING)
     runs = [str(run) for run in ratios.run.values]
     looks = _looks(runs)
 

@@ -96,6 +96,11 @@ def slider(
     for index, (drawings, label) in enumerate(zip(rows, labels, strict=True)):
         hidden = "" if index == start else " hidden"
         pictures += f'<div data-label="{html.escape(label)}"{hidden}>{row(drawings, prefix)}</div>'
+    # On a phone the words stand above and below, or the widest label would leave no width for the slider itself.
+    narrow = (
+        "<style>@media (max-width: 30rem) { .rbm-slider label { grid-template-columns: 1fr !important } "
+        ".rbm-slider output { text-align: left !important } }</style>"
+    )
     column = round(COLUMN_WIDTH * PIXELS_PER_INCH)
     control = (
         '<label style="display:none;grid-template-columns:auto 1fr auto;gap:0 0.75rem;align-items:center;'
@@ -111,7 +116,7 @@ def slider(
     fragment = (
         f'<div class="rbm-figure rbm-slider" role="group" aria-label="{html.escape(title)}" '
         f'aria-describedby="{prefix}text" style="max-width:{column}px;margin:0 auto">'
-        f"{definitions(every, prefix)}{pictures}{control}"
+        f"{definitions(every, prefix)}{narrow}{pictures}{control}"
         f'<span id="{prefix}text" hidden>{html.escape(description)}</span></div>'
         f"<script>{_SCRIPT}</script>"
     )

@@ -13,6 +13,7 @@ stays behind in a global list of open figures.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from types import MappingProxyType
@@ -95,7 +96,9 @@ _RC: Any = MappingProxyType(
 @contextmanager
 def context() -> Iterator[None]:
     """Draw in the book's style inside a ``with`` block, whatever the user's own settings are."""
-    with matplotlib.rc_context():
+    with matplotlib.rc_context(), warnings.catch_warnings():
+        # Axes on which nothing has a place say so themselves, see `rbmlib.figures.inline_svg`.
+        warnings.filterwarnings("ignore", "Data has no positive values")
         matplotlib.rcdefaults()
         matplotlib.rcParams.update(_RC)
         yield
@@ -188,7 +191,8 @@ def band(
     x : array_like, shape (n_points,)
         Abscissae.
     values : array_like, shape (n_seeds, n_points)
-        One row a seed; NaN marks a missing value and is left out.
+        One row a seed; what is not finite marks a missing value and is left out. Nothing is drawn of a series without
+        values, whose legend entry stays.
     color : str, optional
         Colour of line and band; the next one of the cycle by default.
     label : str, optional
@@ -217,16 +221,74 @@ def band(
         )
     if spread not in ("range", "deviation"):
         raise ValueError(f'spread must be "range" or "deviation"; got {spread!r}')
+    values = np.where(np.isfinite(values), values, np.nan)
     present = ~np.isnan(values).all(axis=0)
+    if not present.any():
+        (line,) = axes.plot([], [], color=color, label=label, **line_options)
+        return line
     x, values = x[present], values[:, present]
     mean = np.nanmean(values, axis=0)
     low, high = np.nanmin(values, axis=0), np.nanmax(values, axis=0)
-    if spread == "deviation" and len(values) > 1:
-        deviation = np.nanstd(values, axis=0, ddof=1)
+    # A deviation takes two values; where there is one, it is the whole range.
+    several = (~np.isnan(values)).sum(axis=0) > 1
+    if spread == "deviation" and several.any():
+        deviation = np.zeros_like(mean)
+        deviation[several] = np.nanstd(values[:, several], axis=0, ddof=1)
         low, high = np.maximum(low, mean - deviation), np.minimum(high, mean + deviation)
     (line,) = axes.plot(x, mean, color=color, label=label, **line_options)
     axes.fill_between(x, low, high, color=line.get_color(), alpha=0.22, linewidth=0)
     return line
+
+
+def limit_y(axes: Axes, bottom: float | None = None, top: float | None = None) -> None:
+    """Set the limits of a vertical axis that come from data, as far as the data have any.
+
+    A limit that is not finite, as that of a series without values, is left to what is drawn, and so is one that a
+    logarithmic axis has no place for.
+
+    Parameters
+    ----------
+    axes : matplotlib.axes.Axes
+        Whose limits.
+    bottom, top : float, optional
+        The limits.
+    """
+    logarithmic = axes.get_yscale() == "log"
+    ends = {"bottom": bottom, "top": top}
+    known = {
+        end: value
+        for end, value in ends.items()
+        if value is not None and np.isfinite(value) and (value > 0 or not logarithmic)
+    }
+    if len(known) < 2 or known["bottom"] < known["top"]:
+        axes.set_ylim(**known)
+
+
+def say_why_empty(axes: Axes, values: ArrayLike, why: str) -> str:
+    """Write into axes why they are empty, where none of the values that they show is finite.
+
+    Parameters
+    ----------
+    axes : matplotlib.axes.Axes
+        Where the values would be.
+    values : array_like
+        What they show.
+    why : str
+        A sentence.
+
+    Returns
+    -------
+    str
+        The sentence for the figure's description, with a space before it; empty where something is shown.
+    """
+    if np.isfinite(np.asarray(values, dtype=float)).any():
+        return ""
+    words = why.split()
+    lines = [" ".join(words[at : at + 5]) for at in range(0, len(words), 5)]
+    axes.text(
+        0.5, 0.5, "\n".join(lines), transform=axes.transAxes, ha="center", va="center", fontsize=8.0, color=COLORS["grey"],
+    )  # fmt: skip
+    return f" {why}"
 
 
 def reference_line(

@@ -15,6 +15,10 @@ class FingerprintError(LabError):
     """The code of a function cannot be followed, or reaches what no result may depend on."""
 
 
+class NameShared(LabError, ValueError):
+    """Cells' functions of two modules have one name, so that results would be taken for each other's."""
+
+
 class CodeChanged(LabError):
     """The source in a worker is not the source that the sweep took its keys from."""
 
@@ -195,7 +199,9 @@ class SweepFailed(LabError):
         if waiting := sum(failure.log is None for failure in failures):
             lines.append(f"{waiting} {'cells that need' if waiting > 1 else 'cell that needs'} what failed")
         told = "".join(f"\n  {line}" for line in lines)
-        super().__init__(f"{len(failures)} of {total} cells failed; the others are stored.{told}")
+        kept = total - len(failures)
+        others = "; the others are stored." if kept else "."
+        super().__init__(f"{len(failures)} of {total} cells failed{others}{told}")
         self.failures, self.total = tuple(failures), total
 
     def __reduce__(self) -> tuple[type, tuple[tuple[CellFailure, ...], int]]:

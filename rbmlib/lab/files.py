@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import errno
-import os
-import secrets
 from pathlib import Path
 
+from rbmlib import files
 from rbmlib.lab.errors import StoreNotWritable
 
 
@@ -18,18 +17,9 @@ def write_whole(path: Path, content: bytes) -> None:
     StoreNotWritable
         If the folder cannot be written or the disk is full; nothing is left behind.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with temporary.open("xb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(temporary, path)
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
+        files.write_whole(path, content)
     except OSError as error:
         full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
         advice = "free some space" if full else "make the folder writable"

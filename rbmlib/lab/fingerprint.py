@@ -24,6 +24,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 from rbmlib.lab.errors import FingerprintError
@@ -34,6 +35,9 @@ PACKAGE = "rbmlib"
 EXCLUDED = ("rbmlib.lab", "rbmlib.figures", "rbmlib.publish", "rbmlib.cli", "rbmlib.__main__")
 #: What an experiment may name all the same: it says what to compute, not how.
 NEUTRAL = ("rbmlib.lab.cell",)
+
+#: In place of a statement's number: the module as an object.
+_ITSELF = -1
 
 _known: dict[tuple[str, str], str] = {}
 
@@ -46,16 +50,24 @@ class _Closure:
     """Everything that a set of starting points reaches."""
 
     def __init__(
-        self, roots: Mapping[str, Path], excluded: tuple[str, ...], neutral: tuple[str, ...]
+        self,
+        roots: Mapping[str, Path],
+        excluded: tuple[str, ...],
+        neutral: tuple[str, ...],
+        texts: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
-        self._roots = roots
+        self._roots = {**roots, **dict.fromkeys(texts, Path())}
+        self._texts = texts
         self._excluded = excluded
         self._neutral = neutral
         self._modules: dict[str, ModuleSource | None] = {}
         self._queue: list[tuple[ModuleSource, int]] = []
         self._parent: dict[tuple[str, int], tuple[str, int] | None] = {}
         self._at: tuple[str, int] | None = None
-        self._label: str | None = None
+        self._label = ""
+        self._from: tuple[str, int] | None = (
+            None  # the node that refers: where we are, or a module as a whole
+        )
         # Of every node: under which name it refers to which other, or to what from outside.
         self._edges: dict[tuple[str, int], set[tuple[str, tuple[str, int] | str]]] = {}
         self._whole: set[str] = set()
@@ -76,6 +88,8 @@ class _Closure:
         root, *rest = name.split(".")
         if root not in self._roots:
             return None
+        if name in self._texts:
+            return parse_module(name, self._texts[name], False)
         base = self._roots[root].joinpath(*rest)
         module_file = base.parent / f"{base.name}.py"
         for path, is_package in ((base / "__init__.py", True), (module_file, False), (base, False)):
@@ -133,6 +147,9 @@ class _Closure:
             self.imported(module, target, chain[1:])
         if head in module.bindings or head in module.imports:
             return True
+        for star in module.stars:
+            if star.partition(".")[0] not in self._roots:
+                self._refer(f"{star}.*")  # it may come from there
         return any(
             self.name(star, chain)
             for star in map(self.module, module.stars)
@@ -155,19 +172,20 @@ class _Closure:
         """Reach everything that a module defines or imports."""
         for index in range(len(module.statements)):
             self.reach(module, index)
+        # What it imports can be had from it by name, so the module itself is a node that refers to it.
+        itself = (module.name, _ITSELF)
+        self._refer(itself)
         if module.name in self._whole:
             return
         self._whole.add(module.name)
         self.touch(module)
-        with self._unlabelled():
-            self._follow_imports(module)
-
-    def _follow_imports(self, module: ModuleSource) -> None:
-        for targets in module.imports.values():
-            for target in targets:
-                self.imported(module, target, ())
-        for star in module.stars:
-            self.attribute(star, ())
+        for name, targets in module.imports.items():
+            with self._referring(itself, name):
+                for target in targets:
+                    self.imported(module, target, ())
+        with self._referring(itself, "*"):
+            for star in module.stars:
+                self.imported(module, Import(star), ())
 
     def touch(self, module: ModuleSource) -> None:
         """Take in what runs when the module is imported."""
@@ -175,7 +193,7 @@ class _Closure:
             return
         self.reached[module.name] = set()
         # It is no reference of whatever happens to be the first to lead here.
-        with self._unlabelled():
+        with self._referring(None, ""):
             for index in module.acting:
                 self.reach(module, index)
             used = {chain[0] for statement in module.statements for chain in statement.chains}
@@ -196,14 +214,16 @@ class _Closure:
             self._queue.append((module, index))
 
     @contextmanager
-    def _unlabelled(self) -> Iterator[None]:
-        label, self._label = self._label, None
+    def _referring(self, node: tuple[str, int] | None, label: str) -> Iterator[None]:
+        """Let references be those of a node, under a name; of none if it is None."""
+        before = self._from, self._label
+        self._from, self._label = node, label
         yield
-        self._label = label
+        self._from, self._label = before
 
     def _refer(self, to: tuple[str, int] | str) -> None:
-        if self._at is not None and self._label is not None:
-            self._edges.setdefault(self._at, set()).add((self._label, to))
+        if self._from is not None:
+            self._edges.setdefault(self._from, set()).add((self._label, to))
 
     def run(self) -> None:
         """Follow references until nothing new is reached."""
@@ -212,11 +232,15 @@ class _Closure:
             self._at = (module.name, index)
             statement = module.statements[index]
             for chain in sorted(statement.chains):
-                self._label = statement.label(chain)
-                self.name(module, chain)
-            self._label = "import"
+                with self._referring(self._at, statement.label(chain)):
+                    self.name(module, chain)
+            own = 0  # imports whose module the text does not name: told apart by their places
             for target, loaded in statement.imports:
-                self.imported(module, target if target.attribute not in (None, "*") else Import(loaded), ())
+                with self._referring(self._at, f"import {own}" if own else "import"):
+                    self.imported(
+                        module, target if target.attribute not in (None, "*") else Import(loaded), ()
+                    )
+                own += target.module.partition(".")[0] == module.name.partition(".")[0]
 
     def digest(self) -> str:
         """Hash of all that was reached, wherever it stands."""
@@ -229,11 +253,17 @@ class _Closure:
                 colours[name, index] = _hash(text if module.orderless(index) else before + text)
                 if not module.orderless(index):
                     before = colours[name, index]
+        colours |= {(name, _ITSELF): _hash("") for name in self._whole}
         told_apart = 0
         while told_apart < len(set(colours.values())):
             told_apart = len(set(colours.values()))
             colours = {
-                node: _hash(own, *sorted(f"{label} {self._colour(to, colours)}" for label, to in self._edges.get(node, ())))
+                node: _hash(
+                    own,
+                    *sorted(
+                        f"{label} {self._colour(to, colours)}" for label, to in self._edges.get(node, ())
+                    ),
+                )
                 for node, own in colours.items()
             }
         return _hash(*sorted(colours.values()))
@@ -260,6 +290,7 @@ def source_reach(
     roots: Mapping[str, Path],
     excluded: tuple[str, ...] = EXCLUDED,
     neutral: tuple[str, ...] = NEUTRAL,
+    texts: Mapping[str, str] = MappingProxyType({}),
 ) -> Reach:
     """Find and hash the code that a definition reaches, from source files alone.
 
@@ -273,6 +304,8 @@ def source_reach(
         Top-level packages to follow into: their folders (or the file of a package of one module).
     excluded, neutral : tuple of str
         Modules that must not be reached, and exceptions from that which are not followed.
+    texts : mapping of str to str, optional
+        Top-level modules that stand in no file, by name.
 
     Returns
     -------
@@ -283,7 +316,7 @@ def source_reach(
     FingerprintError
         If there is no such definition, a source cannot be parsed, or an excluded module is reached.
     """
-    closure = _Closure(roots, excluded, neutral)
+    closure = _Closure(roots, excluded, neutral, texts)
     source = closure.module(module)
     if source is None or name not in source.bindings:
         raise FingerprintError(f"the source of {module} does not define {name} at its top level")

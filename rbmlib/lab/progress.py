@@ -1,4 +1,6 @@
-"""How a sweep tells what it does: a bar in a terminal, one line elsewhere, nothing if nothing was missing."""
+"""How a sweep tells what it does: a bar in a terminal, a line every half minute and at the end elsewhere, nothing if
+nothing was missing.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +10,8 @@ import sys
 from collections.abc import Callable
 
 from tqdm import tqdm
+
+from rbmlib.lab.ticking import ticking
 
 Progress = Callable[[str], None] | bool | None
 
@@ -22,8 +26,8 @@ class Reporter:
     Parameters
     ----------
     progress : callable, bool or None
-        A function that takes one line of text when the sweep ends; None or True for a bar if standard error
-        is a terminal and that line on standard error if not; False for silence.
+        A function that takes a line of text every half minute and when the sweep ends; None or True for a bar if
+        standard error is a terminal and those lines on standard error if not; False for silence.
     label : str
         What is being swept.
     """
@@ -38,9 +42,17 @@ class Reporter:
         self._in_terminal = progress is None and sys.stderr.isatty()
         self._label = label
         self._bar: tqdm | None = None
+        self._total = 0
+        self._stands = (0, 0, 0)
+        self._ticking = contextlib.ExitStack()
+        self._ticks = False
 
     def start(self, total: int, stored: int) -> None:
         """Begin, with so many cells in all and so many of them stored."""
+        self._total, self._stands = total, (stored, 0, 0)
+        if self._tell is not None and not self._in_terminal and not self._ticks:
+            self._ticks = True
+            self._ticking.enter_context(ticking(self._tell, self._line))
         if self._in_terminal and self._bar is None:
             columns, shape = None, {}
             with contextlib.suppress(OSError, ValueError):
@@ -62,10 +74,17 @@ class Reporter:
 
     def update(self, done: int, running: int, failed: int) -> None:
         """Show where the sweep stands; also moves the clock on while nothing happens."""
+        self._stands = (done, running, failed)
         if self._bar is not None:
             self._bar.n = done
             self._bar.set_postfix(running=running, failed=failed, refresh=False)
             self._bar.refresh()
+
+    def _line(self, seconds: float) -> str:
+        done, running, failed = self._stands
+        state = [f"{done} of {self._total} cells stored"]
+        state += [f"{count} {what}" for count, what in ((running, "running"), (failed, "failed")) if count]
+        return f"{self._label}: {', '.join(state)} after {seconds:.0f} s"
 
     def note(self, line: str) -> None:
         """Tell something that the reader should know at once."""
@@ -80,7 +99,9 @@ class Reporter:
             self.note(line)
 
     def close(self) -> None:
-        """Leave the bar as it stands."""
+        """Leave the bar as it stands, and tell no more."""
+        self._ticking.close()
+        self._ticks = False
         if self._bar is not None:
             self._bar.close()
             self._bar = None

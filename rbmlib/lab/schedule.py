@@ -25,6 +25,7 @@ from rbmlib.lab.errors import (
     ConflictingResult,
     DamagedResult,
     LabError,
+    NameShared,
     ResultNotFound,
 )
 from rbmlib.lab.files import write_whole
@@ -75,6 +76,30 @@ class _InProcess(Executor):
         return future
 
 
+def _refuse_shared_names(cells: Iterable[Cell]) -> None:
+    """Results are known by the function's own name, and equal cells are computed once: a name must have one home."""
+    homes: dict[str, str] = {}
+    waiting, seen = list(cells), set()
+    while waiting:
+        cell = waiting.pop()
+        if id(cell) not in seen:
+            seen.add(id(cell))
+            waiting.extend(cell.needs.values())
+            module = cell.compute.__module__
+            other = homes.setdefault(cell.name, module)
+            if other != module:
+                raise NameShared(
+                    f"the functions {' and '.join(sorted((f'{module}.{cell.name}', f'{other}.{cell.name}')))} share "
+                    f"the name {cell.name}, by which results are known; rename one of them"
+                )
+
+
+def _shortened(text: str, longest: int = 200) -> str:
+    """A text of at most so many characters, its middle left out where it has more."""
+    half = (longest - 5) // 2
+    return text if len(text) <= longest else f"{text[:half]} ... {text[-half:]}"
+
+
 class Scheduler:
     """Brings a set of cells into the store.
 
@@ -100,9 +125,12 @@ class Scheduler:
         self._ready: deque[Node] = deque()
         self._elsewhere: list[Node] = []
         self._looked = 0.0
+        self._told_of_others = False
         self._running: dict[Future, Node] = {}
         self._inputs: dict[str, xr.Dataset] = {}
         self._end: LabError | None = None
+        cells = list(cells)
+        _refuse_shared_names(cells)
         for cell in cells:
             self._add(cell)
         self._fresh = True
@@ -269,6 +297,12 @@ class Scheduler:
         if inputs is None:
             return
         if not self._lock(node):
+            if not self._elsewhere and not self._told_of_others:
+                self._told_of_others = True
+                self.reporter.note(
+                    f"another process is computing {_shortened(str(node.cell))}; what it stores is taken from there, and "
+                    "what it leaves is computed here"
+                )
             self._elsewhere.append(node)
             return
         if self._usable(node):

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from rbmlib.lab.cell import Cell, canonical_json
@@ -11,6 +12,8 @@ from rbmlib.lab.errors import DamagedResult, ResultNotFound
 from rbmlib.lab.fingerprint import code_fingerprint
 from rbmlib.lab.store import Entry, Store
 
+#: What became of a result whose function was renamed, or is gone.
+NOT_FOUND = "its function is not found in the studies any more"
 State = Literal["fresh", "stale", "missing", "damaged"]
 
 
@@ -28,13 +31,16 @@ class CellStanding:
         ``"fresh"``, ``"stale"`` (only a result of other code or other inputs is published), ``"missing"`` or
         ``"damaged"``.
     reason : str
-        Why it is not fresh; empty if it is.
+        Why it is not fresh, in a few words; empty if it is.
+    digests : mapping of str to str
+        Digests of those of its inputs that are stored.
     """
 
     cell: Cell
     key: str | None
     state: State
     reason: str = ""
+    digests: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -48,8 +54,8 @@ class Superseded:
     reason : str
         What became of it.
     replaced : bool
-        Whether it can go: its cell has a fresh published result, or no study has such a cell. A stale result
-        without a fresh one is kept, since :func:`rbmlib.lab.restamp.restamp` may still carry it over.
+        Whether it can go: only if its cell has a fresh published result. Others are kept, since
+        :func:`rbmlib.lab.restamp.restamp` may still carry them over, or their function may have been renamed.
     """
 
     entry: Entry
@@ -78,68 +84,115 @@ def standings(cells: Iterable[Cell], store: Store) -> dict[Cell, CellStanding]:
         another key than the present one.
     """
     found: dict[Cell, CellStanding] = {}
-    unsettled: dict[Cell, dict[str, str]] = {}
+    unsettled: list[Cell] = []
     for cell in (each for wanted in cells for each in wanted.with_needs()):
         if cell in found:
             continue
-        key, digests = None, {}
-        try:
-            digests = {name: store.digest(_known(found[need])) for name, need in cell.needs.items()}
-            key = store.key_with(cell, digests)
-            if store.has(key, published=True):
+        digests = _stored_digests(cell, found, store)
+        key = store.key_with(cell, digests) if len(digests) == len(cell.needs) else None
+        state: State = "missing"
+        reason = ""
+        if key is not None and store.has(key, published=True):
+            try:
                 store.digest(key)
-                found[cell] = CellStanding(cell, key, "fresh")
-                continue
-        except DamagedResult as error:
-            found[cell] = CellStanding(cell, key, "damaged", str(error))
-            continue
-        except ResultNotFound:
-            pass
-        found[cell] = CellStanding(cell, key, "missing", "never computed")
-        unsettled[cell] = digests
+                state = "fresh"
+            except DamagedResult as error:
+                state, reason = "damaged", str(error)
+            except ResultNotFound:
+                pass
+        found[cell] = CellStanding(cell, key, state, reason, digests)
+        if state == "missing":
+            unsettled.append(cell)
     if unsettled:
-        # A cell with the same parameters and other inputs is no older form of this one while it is wanted itself.
-        fresh = {standing.key for standing in found.values() if standing.state == "fresh"}
-        others: dict[str, list[Entry]] = {}
-        for entry in store.entries():
-            whole = {"compute", "parameters", "needs", "code"} <= set(entry.origin)
-            if entry.published and whole and entry.key not in fresh:
-                what = _what(entry.origin["compute"], entry.origin["parameters"])
-                others.setdefault(what, []).append(entry)
-        for cell, digests in unsettled.items():
-            damaged = [need for need in cell.needs.values() if found[need].state == "damaged"]
-            found[cell] = _not_fresh(cell, found[cell].key, digests, others, damaged, store)
+        held, alike = _older_forms(found, store), _alike(found)
+        for cell in unsettled:  # inputs before what needs them
+            what = _what(cell.name, cell.parameters)
+            siblings = [found[each.cell] for each in alike[what]]
+            own = [
+                entry
+                for entry in held.get(what, ())
+                if any(owner is found[cell] for owner in _owners(entry, siblings, found))
+            ]
+            found[cell] = _not_fresh(found[cell], found, own, store)
     return found
 
 
-def _known(standing: CellStanding) -> str:
-    if standing.key is None:
-        raise ResultNotFound(f"{standing.cell} is not stored")
-    return standing.key
+def _stored_digests(cell: Cell, found: Mapping[Cell, CellStanding], store: Store) -> dict[str, str]:
+    digests = {}
+    for name, need in cell.needs.items():
+        key = found[need].key
+        if key is not None:
+            with suppress(DamagedResult, ResultNotFound):
+                digests[name] = store.digest(key)
+    return digests
+
+
+def _older_forms(found: Mapping[Cell, CellStanding], store: Store) -> dict[str, list[Entry]]:
+    """Published results that are no cell's fresh one, by function and parameters."""
+    fresh = {standing.key for standing in found.values() if standing.state == "fresh"}
+    held: dict[str, list[Entry]] = {}
+    for entry in store.entries():
+        whole = {"compute", "parameters", "needs", "code"} <= set(entry.origin)
+        if entry.published and whole and entry.key not in fresh:
+            held.setdefault(_what(entry.origin["compute"], entry.origin["parameters"]), []).append(entry)
+    return held
+
+
+def _owners(
+    entry: Entry, alike: Sequence[CellStanding], found: Mapping[Cell, CellStanding]
+) -> Sequence[CellStanding]:
+    """Of cells that share function and parameters, and differ in inputs: those whose older form a result is."""
+    needs = entry.origin.get("needs", {})
+    exact = [standing for standing in alike if standing.digests == needs]
+    if exact:
+        return exact
+    # Their inputs are other ones than they were, and may become again what they were.
+    possible = [
+        standing
+        for standing in alike
+        if (absent := [need for name, need in standing.cell.needs.items() if name not in standing.digests])
+        and all(found[need].state in ("stale", "damaged") for need in absent)
+    ]
+    return possible or [standing for standing in alike if standing.state == "fresh"] or alike
+
+
+def _alike(found: Mapping[Cell, CellStanding]) -> dict[str, list[CellStanding]]:
+    alike: dict[str, list[CellStanding]] = {}
+    for cell, standing in found.items():
+        alike.setdefault(_what(cell.name, cell.parameters), []).append(standing)
+    return alike
 
 
 def _not_fresh(
-    cell: Cell,
-    key: str | None,
-    digests: Mapping[str, str],
-    others: Mapping[str, list[Entry]],
-    damaged: list[Cell],
+    standing: CellStanding,
+    found: Mapping[Cell, CellStanding],
+    held: Sequence[Entry],
     store: Store,
 ) -> CellStanding:
-    held = others.get(_what(cell.name, cell.parameters), [])
-    if any(entry.origin["code"] != code_fingerprint(cell.compute) for entry in held):
-        return CellStanding(cell, key, "stale", "the code that computes it changed")
+    cell = standing.cell
+    code = code_fingerprint(cell.compute)
+    if held and all(entry.origin["code"] != code for entry in held):
+        return replace(standing, state="stale", reason="the code that computes it changed")
     for entry in held:
-        changed = [name for name in cell.needs if entry.origin["needs"].get(name) != digests.get(name)]
-        if changed:
-            return CellStanding(
-                cell, key, "stale", f"its input {', '.join(changed)} changed or is not stored"
-            )
+        if entry.origin["code"] == code:
+            changed = [
+                name for name in cell.needs if entry.origin["needs"].get(name) != standing.digests.get(name)
+            ]
+            if changed:
+                return replace(standing, state="stale", reason=_inputs(changed, standing, found))
+    damaged = [name for name, need in cell.needs.items() if found[need].state == "damaged"]
     if damaged:
-        return CellStanding(cell, key, "missing", f"its input {damaged[0]} is damaged")
-    if key is not None and store.has(key, published=False):
-        return CellStanding(cell, key, "missing", "computed but not published")
-    return CellStanding(cell, key, "missing", "never computed")
+        return replace(standing, reason=_inputs(damaged, standing, found))
+    unpublished = standing.key is not None and store.has(standing.key, published=False)
+    return replace(standing, reason="computed but not published" if unpublished else "never computed")
+
+
+def _inputs(names: Sequence[str], standing: CellStanding, found: Mapping[Cell, CellStanding]) -> str:
+    """Say of the first of some inputs what became of it, and how many others there are."""
+    first = names[0]
+    became = "changed" if first in standing.digests else f"is {found[standing.cell.needs[first]].state}"
+    others = f" ({len(names) - 1} more of its inputs, too)" if names[1:] else ""
+    return f"its input {first} {became}{others}"
 
 
 def superseded(found: Mapping[Cell, CellStanding], store: Store) -> list[Superseded]:
@@ -159,7 +212,7 @@ def superseded(found: Mapping[Cell, CellStanding], store: Store) -> list[Superse
         In the store's order; damaged files are passed over.
     """
     wanted = {standing.key for standing in found.values()}
-    by_what = {_what(cell.name, cell.parameters): standing for cell, standing in found.items()}
+    alike = _alike(found)
     names = {cell.name for cell in found}
     gone = []
     for entry in store.entries():
@@ -169,15 +222,16 @@ def superseded(found: Mapping[Cell, CellStanding], store: Store) -> list[Superse
         if "compute" not in origin or "parameters" not in origin:
             gone.append(Superseded(entry, "it does not say what computed it", False))
             continue
-        standing = by_what.get(_what(origin["compute"], origin["parameters"]))
-        if standing is None:
-            unknown = origin["compute"] not in names
-            reason = "no study has such a function" if unknown else "no study has these parameters"
-            gone.append(Superseded(entry, reason, True))
-        elif standing.state == "fresh":
-            gone.append(Superseded(entry, "a fresh result has replaced it", True))
+        siblings = alike.get(_what(origin["compute"], origin["parameters"]), ())
+        behind = [each for each in _owners(entry, siblings, found) if each.state != "fresh"]
+        if origin["compute"] not in names:
+            gone.append(Superseded(entry, NOT_FOUND, False))
+        elif not siblings:
+            gone.append(Superseded(entry, "no study has these parameters", False))
+        elif behind:
+            gone.append(Superseded(entry, f"{behind[0].reason}; nothing has replaced it yet", False))
         else:
-            gone.append(Superseded(entry, f"{standing.reason}; nothing has replaced it yet", False))
+            gone.append(Superseded(entry, "a fresh result has replaced it", True))
     return gone
 
 

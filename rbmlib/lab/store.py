@@ -19,7 +19,7 @@ from typing import Any
 
 import xarray as xr
 
-from rbmlib.cache import cache_root
+from rbmlib.cache import absolute, local_cache
 from rbmlib.lab import container
 from rbmlib.lab.cell import Cell, canonical_json
 from rbmlib.lab.errors import (
@@ -105,8 +105,9 @@ class Store:
     """
 
     def __init__(self, published: str | os.PathLike[str] | None, cache: str | os.PathLike[str]) -> None:
-        self.published = None if published is None else Path(published)
-        self.cache = Path(cache)
+        # Absolute from here on: a worker, or a notebook, may run in another folder.
+        self.published = None if published is None else absolute(published)
+        self.cache = absolute(cache)
         self._meta: dict[Path, tuple[tuple[int, int, int], dict[str, Any]]] = {}
 
     @classmethod
@@ -114,7 +115,7 @@ class Store:
         """Return the store of this clone: ``book/results`` beside the package, and the user's cache."""
         clone = Path(__file__).resolve().parents[2]
         published = clone / "book" / "results"
-        return cls(published if (clone / "pyproject.toml").is_file() else None, cache_root())
+        return cls(published if (clone / "pyproject.toml").is_file() else None, local_cache())
 
     def __repr__(self) -> str:
         return f"Store(published={str(self.published)!r}, cache={str(self.cache)!r})"

@@ -132,7 +132,7 @@ class _References(ast.NodeVisitor):
 
     def __init__(self, package: str) -> None:
         self.chains: set[tuple[str, ...]] = set()
-        self.heads: list[ast.Name] = []
+        self.heads: list[tuple[ast.Name, list[ast.Attribute]]] = []
         self.imports: list[tuple[Import, str]] = []
         self._package = package
         self._scopes: list[set[str]] = []
@@ -151,20 +151,23 @@ class _References(ast.NodeVisitor):
         self.chains.update((name,) for name in node.names)
 
     def visit_Attribute(self, node: ast.Attribute) -> None:
-        chain: list[str] = []
+        chain: list[ast.Attribute] = []
         inner: ast.AST = node
         while isinstance(inner, ast.Attribute):
-            chain.append(inner.attr)
+            chain.insert(0, inner)
             inner = inner.value
         if isinstance(inner, ast.Name):
-            if self._look_up(inner.id, *reversed(chain)):
-                self.heads.append(inner)
+            if self._look_up(inner.id, *(each.attr for each in chain)):
+                self.heads.append((inner, chain))
         else:
             self.visit(inner)
 
     def _import(self, node: ast.Import | ast.ImportFrom) -> None:
         self.imports.extend((target, loaded) for _, target, loaded in _imports(node, self._package))
-        if isinstance(node, ast.ImportFrom) and self.imports[-1][1].split(".")[0] == self._package.split(".")[0]:
+        if (
+            isinstance(node, ast.ImportFrom)
+            and self.imports[-1][1].split(".")[0] == self._package.split(".")[0]
+        ):
             node.module, node.level = None, 0  # the reference says where it leads
 
     visit_Import = visit_ImportFrom = _import
@@ -218,8 +221,8 @@ class Statement:
         Imports inside it: what is imported, and the module that is loaded.
     calls : bool
         Whether running it may call something, so that its place among others that do can matter.
-    numbers : dict of str to str
-        What stands in the text for an imported name that heads a dotted one.
+    numbers : dict of tuple of str to str
+        What stands in the text for an imported name that heads a dotted one, or for a dotted module of its package.
     """
 
     name: str | None
@@ -227,11 +230,14 @@ class Statement:
     chains: frozenset[tuple[str, ...]]
     imports: tuple[tuple[Import, str], ...]
     calls: bool
-    numbers: dict[str, str] = field(default_factory=dict)
+    numbers: dict[tuple[str, ...], str] = field(default_factory=dict)
 
     def label(self, chain: tuple[str, ...]) -> str:
         """A dotted name as the text has it."""
-        return ".".join((self.numbers.get(chain[0], chain[0]) if chain[1:] else chain[0], *chain[1:]))
+        for length in range(len(chain) - 1, 0, -1):
+            if chain[:length] in self.numbers:
+                return ".".join((self.numbers[chain[:length]], *chain[length:]))
+        return ".".join(chain)
 
 
 @dataclass
@@ -247,7 +253,9 @@ class ModuleSource:
     acting: list[int] = field(default_factory=list)
     attached: dict[str, list[int]] = field(default_factory=dict)
     bare_imports: list[tuple[str, str]] = field(default_factory=list)
-    _unwritten: list[tuple[ast.stmt, list[ast.Name]]] = field(default_factory=list)
+    _unwritten: list[tuple[ast.stmt, list[tuple[ast.Name, list[ast.Attribute]]]]] = field(
+        default_factory=list
+    )
 
     @property
     def package(self) -> str:
@@ -301,17 +309,36 @@ class ModuleSource:
     def write(self) -> None:
         """Give every statement its text, when all imports of the module are known."""
         for statement, (node, heads) in zip(self.statements, self._unwritten, strict=True):
-            for head in heads:
+            for head, chain in heads:
                 if head.id in self.imports and head.id not in self.bindings:
-                    head.id = statement.numbers.setdefault(head.id, f"#{len(statement.numbers)}")
+                    module = self._named(head, chain)
+                    number = statement.numbers.setdefault(module, f"#{len(statement.numbers)}")
+                    head.id, chain[len(module) - 1].value = number, head
             statement.text = canonical(node)
         self._unwritten.clear()
+
+    def _named(self, head: ast.Name, chain: list[ast.Attribute]) -> tuple[str, ...]:
+        """The part of a dotted name that stands for a module: all of ``pack.part`` after ``import pack.part``."""
+        names = (head.id, *(each.attr for each in chain))
+        dotted = [loaded.split(".") for bound, loaded in self.bare_imports if bound == head.id]
+        lengths = [
+            len(parts)
+            for parts in dotted
+            if parts[0] == self.name.partition(".")[0]
+            and tuple(parts) == names[: len(parts)]
+            and len(parts) < len(names)
+        ]
+        return names[: max(lengths, default=1)]
 
     def orderless(self, index: int) -> bool:
         """Whether it says nothing where in the module a statement stands: it defines, once and for all."""
         statement = self.statements[index]
         names = [statement.name] if statement.name else [n for n, at in self.bindings.items() if index in at]
-        return not statement.calls and index not in self.acting and all(self.bindings[n] == [index] for n in names)
+        return (
+            not statement.calls
+            and index not in self.acting
+            and all(self.bindings[n] == [index] for n in names)
+        )
 
     def _attach(self, node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef, index: int) -> None:
         """Tie a definition to another that its decorator acts on (``@f.register``, ``@overload(f)``)."""

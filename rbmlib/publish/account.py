@@ -15,8 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rbmlib.figures.inline_svg import InlineHTML
+from rbmlib.figures.inline_html import InlineHTML
+from rbmlib.files import read_json
 from rbmlib.lab.errors import DamagedResult, ResultNotFound
+from rbmlib.publish.errors import PublishError
 from rbmlib.publish.freshness import PUBLISHED_PROFILE, notebook_status, published_cells
 from rbmlib.publish.notebook import read_source, title_of
 from rbmlib.publish.project import Project
@@ -121,11 +123,11 @@ def accounts(project: Project, without: Sequence[str] = ()) -> list[Account]:
 
 def _account(project: Project, name: str) -> Account:
     path = project.executed_path(name)
-    executed = (
-        json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {"cells": [], "metadata": {}}
-    )
-    record = executed["metadata"].get("rbmlib", {})
+    executed: dict[str, Any] = {"cells": [], "metadata": {}}
     status, experiment = notebook_status(project, name), project.experiment(name)
+    if path.is_file():
+        executed = read_json(path, "an executed notebook", PublishError)
+    record = executed["metadata"].get("rbmlib", {})
     published = experiment.PROFILES[PUBLISHED_PROFILE].parameters if experiment is not None else {}
     parameters = record.get("parameters", published)
     store, origins, keys = project.store(), {}, {}
@@ -240,7 +242,7 @@ def bench(project: Project) -> dict[str, Any] | None:
 
 
 def _read(path: Path) -> dict[str, Any] | None:
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+    return read_json(path, "a file of measured figures", PublishError) if path.is_file() else None
 
 
 def failed_drills(found: dict[str, Any] | None) -> int:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import importlib
+import json
 import pkgutil
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rbmlib.publish.errors import PublishError, UnknownName
-from rbmlib.publish.freshness import PUBLISHED_PROFILE, NotebookStatus
+from rbmlib.publish.freshness import PUBLISHED_PROFILE, SOURCE_CHANGED, NotebookStatus, notebook_status
+from rbmlib.publish.notebook import read_source
 from rbmlib.publish.project import Project
 
 if TYPE_CHECKING:
@@ -20,32 +23,49 @@ if TYPE_CHECKING:
     from rbmlib.lab.standing import CellStanding, Superseded
     from rbmlib.lab.verify import Check, VerifyReport
 
+#: Longest line of an explanation.
+_WIDTH = 200
+_REASONS = 4  # reasons that a line of text gives
+
 
 @dataclass(frozen=True)
 class ResultsStatus:
     """How the published results of one experiment stand.
 
+    Only the profile that an executed chapter shows is held complete. Of another, some cells may be there because the
+    published one shares them, and of a study that is no chapter yet, those that were computed so far: what is missing is
+    no fault then, but a stale or damaged result always is.
+
     Attributes
     ----------
     name, profile : str
         The experiment, and the profile whose cells were looked at.
+    complete : bool
+        Whether it is held complete.
+    total : int
+        Its cells, inputs included.
     fresh : int
-        Cells, inputs included, whose published result is the present code's.
+        Those whose published result is the present code's.
     reasons : dict of str to int
-        ``"stale: the code that computes it changed"`` and the like, with the number of cells.
+        Faults: ``"stale: the code that computes it changed"`` and the like, with the number of cells.
     versions : tuple of str
         Libraries whose version differs between fresh results and this installation.
     """
 
     name: str
     profile: str
+    complete: bool
+    total: int
     fresh: int
     reasons: dict[str, int]
     versions: tuple[str, ...]
 
     def __str__(self) -> str:
-        total = self.fresh + sum(self.reasons.values())
-        parts = [f"{self.fresh} of {total} fresh", *(f"{count} {why}" for why, count in self.reasons.items())]
+        count = f"{self.fresh} of {self.total} {'fresh' if self.complete else 'published'}"
+        shown = list(self.reasons.items())[:_REASONS]
+        parts = [count, *(f"{number} {why}" for why, number in shown)]
+        if rest := sum(list(self.reasons.values())[_REASONS:]):
+            parts.append(f"{rest} for other reasons (rbmlib status --json has them all)")
         return "; ".join(parts)
 
 
@@ -66,6 +86,39 @@ class Audit:
     results: tuple[ResultsStatus, ...]
     superseded: tuple[Superseded, ...]
     damaged: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """Why one notebook and its results are not fresh.
+
+    Attributes
+    ----------
+    name : str
+        The notebook or the experiment.
+    complete : bool
+        Whether it is a chapter, so that its published profile is held complete.
+    notebook : NotebookStatus or None
+        How the executed notebook stands; None for an experiment without one.
+    fresh : int
+        Results that are fresh.
+    faults : tuple of dict
+        What is not, together for all cells of one function that share a reason: ``compute``, ``state``, ``reason``,
+        ``count`` and, written out, the ``first``.
+    """
+
+    name: str
+    complete: bool
+    notebook: NotebookStatus | None
+    fresh: int
+    faults: tuple[dict[str, Any], ...]
+
+    @property
+    def behind(self) -> bool:
+        """Whether anything is stale or damaged, or missing of a chapter."""
+        if any(self.complete or fault["state"] != "missing" for fault in self.faults):
+            return True
+        return self.complete and self.notebook is not None and self.notebook.state != "fresh"
 
 
 def cells_by_profile(project: Project) -> dict[tuple[str, str], Sequence[Cell]]:
@@ -100,12 +153,15 @@ def audit(project: Project) -> Audit:
     wanted = cells_by_profile(project)
     found = standings([cell for cells in wanted.values() for cell in cells], store)
     here = installed_versions()
+    chapters = project.in_book()
     results = []
     for (name, profile), cells in wanted.items():
+        complete = profile == PUBLISHED_PROFILE and name in chapters
         own = [found[part] for part in dict.fromkeys(part for cell in cells for part in cell.with_needs())]
-        # Inputs alone do not count: profiles share them.
-        if profile == PUBLISHED_PROFILE or any(found[cell].state != "missing" for cell in cells):
-            results.append(_results_status(name, profile, own, store, here))
+        # Fresh inputs alone do not count: profiles share them.
+        published = any(found[cell].state != "missing" for cell in cells)
+        if complete or published or any(standing.state in ("stale", "damaged") for standing in own):
+            results.append(_results_status(name, profile, complete, own, store, here))
     damaged = []
     for path in store.published_files():
         try:
@@ -116,20 +172,118 @@ def audit(project: Project) -> Audit:
 
 
 def _results_status(
-    name: str, profile: str, own: list[CellStanding], store: Any, here: dict[str, str]
+    name: str, profile: str, complete: bool, own: list[CellStanding], store: Any, here: dict[str, str]
 ) -> ResultsStatus:
     from rbmlib.lab.standing import version_differences
 
     reasons = Counter(
         standing.state if standing.state == "damaged" else f"{standing.state}: {standing.reason}"
         for standing in own
-        if standing.state != "fresh"
+        if _at_fault(standing, complete)
     )
     fresh = [standing.key for standing in own if standing.state == "fresh" and standing.key]
     versions = {
         line for key in fresh for line in version_differences(store.origin(key).get("versions", {}), here)
     }
-    return ResultsStatus(name, profile, len(fresh), dict(reasons.most_common()), tuple(sorted(versions)))
+    return ResultsStatus(
+        name, profile, complete, len(own), len(fresh), dict(reasons.most_common()), tuple(sorted(versions))
+    )
+
+
+def _at_fault(standing: CellStanding, complete: bool) -> bool:
+    """Whether a result is not as it should be: what is missing counts where the profile is held complete."""
+    return standing.state in ("stale", "damaged") or (standing.state == "missing" and complete)
+
+
+def explain(project: Project, name: str) -> Explanation:
+    """Say why a notebook and the results of its experiment are not fresh.
+
+    Parameters
+    ----------
+    project : Project
+        The clone.
+    name : str
+        A notebook, or an experiment without one.
+
+    Returns
+    -------
+    Explanation
+
+    Raises
+    ------
+    UnknownName
+        If there is neither.
+    """
+    from rbmlib.lab.standing import standings
+
+    notebook = notebook_status(project, name) if name in project.names() else None
+    if notebook is None and (not name.isidentifier() or project.experiment(name) is None):
+        raise UnknownName("notebook", name, project.names())
+    if notebook is not None and notebook.reason == SOURCE_CHANGED:
+        notebook = replace(notebook, reason=_changed_source(project, name))
+    # Of all experiments: a result of a cell that another one wants is no older form of a cell of this one.
+    wanted = cells_by_profile(project)
+    found = standings([cell for cells in wanted.values() for cell in cells], project.store())
+    faults: dict[tuple[str, str, str], dict[str, Any]] = {}
+    fresh: set[Cell] = set()
+    at_fault: set[Cell] = set()
+    for (experiment, profile), cells in wanted.items():
+        for cell in (part for own in cells for part in own.with_needs() if experiment == name):
+            standing = found[cell]
+            if standing.state == "fresh":
+                fresh.add(cell)
+            elif cell not in at_fault and _at_fault(standing, profile == PUBLISHED_PROFILE):
+                at_fault.add(cell)
+                # Every damaged file is damaged in its own way; one is enough to show how.
+                reason = "" if standing.state == "damaged" else standing.reason
+                fault = {"compute": cell.name, "state": standing.state, "reason": standing.reason, "count": 0}
+                fault = faults.setdefault((cell.name, standing.state, reason), fault | {"first": str(cell)})
+                fault["count"] += 1
+    return Explanation(name, name in project.in_book(), notebook, len(fresh), tuple(faults.values()))
+
+
+def _changed_source(project: Project, name: str) -> str:
+    """Say of an executed notebook whose source changed where the first change is."""
+    source = project.source(name)
+    there = f"its source {source.relative_to(project.root).as_posix()} changed"
+    executed = json.loads(project.executed_path(name).read_text(encoding="utf-8"))
+    before = [
+        (cell["cell_type"], "".join(cell["source"]))
+        for cell in executed["cells"]
+        if "injected-parameters" not in cell.get("metadata", {}).get("tags", [])
+    ]
+    now = [(cell.cell_type, cell.source) for cell in read_source(source).cells]
+    if not before:
+        return there
+    for number, (old, new) in enumerate(zip_longest(before, now), 1):
+        if old != new:
+            kind, text = new or old
+            gone = "" if new else ", which is gone"
+            changed = next(
+                (line for line in text.splitlines() if old is None or line not in old[1].splitlines()), ""
+            )
+            return f"{there}, first in cell {number} ({kind}){gone}: {changed or text.partition(chr(10))[0]}"
+    return f"{there}, in its front matter"
+
+
+def explanation_as_json(found: Explanation) -> dict[str, Any]:
+    """What `rbmlib status NAME --json` prints, in JSON's types."""
+    notebook = None if found.notebook is None else vars(found.notebook)
+    return {"name": found.name, "notebook": notebook, "fresh": found.fresh, "faults": list(found.faults)}
+
+
+def explanation_as_text(found: Explanation) -> Iterator[str]:
+    """What `rbmlib status NAME` prints, line by line, none longer than 200 characters."""
+    lines = [found.name]
+    if found.notebook is not None:
+        reason = f": {found.notebook.reason}" if found.notebook.reason else ""
+        lines.append(f"  notebook {found.notebook.state}{reason}")
+    if found.fresh or found.faults:
+        lines.append(f"  {found.fresh} results fresh")
+    for fault in found.faults:
+        first = f"{'; the first: ' if fault['count'] > 1 else ': '}{fault['first']}"
+        lines.append(f"  {fault['count']} of {fault['compute']} {fault['state']}, {fault['reason']}{first}")
+    yield from (line if len(line) <= _WIDTH else f"{line[: _WIDTH - 3]}..." for line in lines)
 
 
 def as_json(notebooks: Sequence[NotebookStatus], found: Audit) -> dict[str, Any]:
@@ -165,14 +319,31 @@ def as_text(notebooks: Sequence[NotebookStatus], found: Audit) -> Iterator[str]:
             yield f"  {'':{width}}  computed with {'; '.join(results.versions)}"
     yield from (f"  {line}" for line in found.damaged)
     if found.superseded:
-        replaced = sum(one.replaced for one in found.superseded)
-        yield f"Superseded results: {len(found.superseded)}; rbmlib status --prune deletes {replaced} of them"
-        for one in found.superseded:
+        replaced = [one for one in found.superseded if one.replaced]
+        yield f"Superseded results: {len(found.superseded)}; rbmlib status --prune deletes {len(replaced)} of them"
+        for one in replaced:
             yield f"  {one.entry.path.parent.name}/{one.entry.path.name}  {one.reason}"
+        kept = Counter(
+            (str(one.entry.origin.get("compute")), one.reason) for one in found.superseded if not one.replaced
+        )
+        for (compute, reason), count in kept.items():
+            yield f"  {_kept(compute, reason, count)}"
+
+
+def _kept(compute: str, reason: str, count: int) -> str:
+    from rbmlib.lab.standing import NOT_FOUND
+
+    results = f"{count} {'result' if count == 1 else 'results'} kept"
+    if reason == NOT_FOUND:
+        return (
+            f"function {compute} is not found in the studies any more; {results}: if it was renamed, rename it back, "
+            "or compute anew under the new name"
+        )
+    return f"{results} of {compute}: {reason}"
 
 
 def prune(project: Project, superseded: Sequence[Superseded]) -> list[Path]:
-    """Delete superseded results from the published tier; those that nothing has replaced yet are kept.
+    """Delete from the published tier the results whose cells have fresh ones; all others are kept.
 
     Parameters
     ----------

@@ -7,9 +7,10 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from rbmlib.lab.ticking import ticking
 from rbmlib.publish.errors import PublishError
 from rbmlib.publish.freshness import make_record, notebook_status, status
-from rbmlib.publish.notebook import execute
+from rbmlib.publish.notebook import execute, require_writable
 from rbmlib.publish.project import Project
 from rbmlib.publish.run import fill, settle
 
@@ -39,6 +40,7 @@ def refresh(
         Names of the notebooks that were executed; empty if all were fresh.
     """
     say = report or (lambda line: None)
+    require_writable(project.executed, "the folder of executed notebooks")
     done: list[str] = []
     for name in [entry.name for entry in status(project)]:
         # Asked again one by one: a notebook may have gone stale because one before it got new results.
@@ -92,12 +94,14 @@ def build(
     PublishError
         If jupyter-book fails.
     """
+    require_writable(project.root / "_build", "the folder of the built book")
     refresh(project, workers=workers, scheduler=scheduler, progress=progress, report=report)
     # --all: an incremental build keeps old numbers on pages that quote other pages.
     options = ["--all", *(["-W", "-n", "--keep-going"] if strict else [])]
     # The command's script may not be on the path; its module is importable wherever the package is.
     command = [sys.executable, "-c", "from jupyter_book.cli.main import main; main()", "build", ".", *options]
-    finished = subprocess.run(command, cwd=project.root, capture_output=True, text=True)
+    with ticking(report or (lambda line: None), lambda seconds: f"building the pages: {seconds:.0f} s"):
+        finished = subprocess.run(command, cwd=project.root, capture_output=True, text=True)
     index = project.root / "_build" / "html" / "index.html"
     if finished.returncode or not index.is_file():
         lines = (finished.stdout + finished.stderr).strip().splitlines()

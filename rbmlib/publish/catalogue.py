@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from rbmlib.publish.notebook import parameters_of, read_source, title_of
@@ -9,8 +10,8 @@ from rbmlib.publish.parameters import LABEL, bind
 from rbmlib.publish.project import Project
 
 
-def catalogue(project: Project) -> list[dict[str, Any]]:
-    """Describe every notebook of a project.
+def catalogue(project: Project, names: Sequence[str] | None = None) -> list[dict[str, Any]]:
+    """Describe every notebook of a project, or those of the given names.
 
     Returns
     -------
@@ -20,7 +21,7 @@ def catalogue(project: Project) -> list[dict[str, Any]]:
         ``changes`` against the defaults).
     """
     entries: list[dict[str, Any]] = []
-    for name in project.names():
+    for name in project.names() if names is None else names:
         declared = {key: value for key, value in parameters_of(project, name).items() if key != LABEL}
         experiment = project.experiment(name)
         profiles: dict[str, dict[str, Any]] = {}

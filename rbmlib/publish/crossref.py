@@ -19,11 +19,18 @@ from docutils.parsers.rst import Directive, directives, roles
 from docutils.parsers.rst.directives.body import MathBlock
 from nbformat import NotebookNode
 
+from rbmlib.publish.beside import Comparison, address_of, page_with_label, readable, title_of_page
 from rbmlib.publish.project import Project
 
 ROLE = re.compile(r"\{([a-zA-Z][\w:.+-]*)\}`")
 DIRECTIVE = re.compile(r"^\s*(?:`{3,}|:{3,}|~{3,})\s*\{([a-zA-Z][\w:.+-]*)\}", re.MULTILINE)
 QUOTED = re.compile(r"\{glue(?::\w*)?\}`([^`]*?)::([^`]+)`")
+#: A number glued in by this page's own cells, with the format it is asked in.
+OWN = re.compile(r"\{glue(?::\w*)?\}`([^`:]+)((?::[^`:]*)?)`")
+#: What interprets the published figures; on the page of another run it keeps the published numbers.
+PUBLISHED_BLOCK = re.compile(r"^:::\{div\} published-run\n(.*?)^:::$", re.MULTILINE | re.DOTALL)
+#: Roles of text that is put in here: as it is, and as the published number beside another.
+VALUE, BESIDE = "rbmlib-value", "rbmlib-beside"
 #: Directives whose content means nothing on a page that stands alone.
 DROPPED = {"bibliography", "toctree", "tableofcontents", "contents", "index"}
 CITATIONS = re.compile(r"^(cite|footcite)(:|$)")
@@ -63,6 +70,19 @@ class _Aside(Directive):
         return [box]
 
 
+class _Block(_Aside):
+    """A block of prose; the one that interprets the published figures says so on the page of another run."""
+
+    def run(self) -> list[nodes.Node]:
+        classes = self.arguments.pop().split() if self.arguments else []
+        (box,) = super().run()
+        box["classes"] = classes
+        if "in-the-published-run" in classes:
+            box["classes"] = ["aside"]
+            box.insert(0, nodes.paragraph("", "In the published run", classes=["admonition-title"]))
+        return [box]
+
+
 class _Equation(MathBlock):
     """The math directive with the option ``label``, as Sphinx has it."""
 
@@ -83,7 +103,9 @@ class _Equation(MathBlock):
 
 
 @contextlib.contextmanager
-def understanding(notebook: NotebookNode, project: Project | None) -> Iterator[NotebookNode]:
+def understanding(
+    notebook: NotebookNode, project: Project | None, run: Comparison | None = None
+) -> Iterator[NotebookNode]:
     """A copy of a notebook with quoted numbers filled in, and docutils taught every role and directive in it.
 
     Parameters
@@ -92,11 +114,16 @@ def understanding(notebook: NotebookNode, project: Project | None) -> Iterator[N
         The executed notebook; left as it is.
     project : Project, optional
         The clone whose bibliography and executed notebooks are read.
+    run : Comparison, optional
+        The notebook beside the published one. Where they differ, each number in the prose has the published one
+        beside it, and what interprets the published figures keeps the published numbers and says so.
     """
     readable = copy.deepcopy(notebook)
     prose = [cell for cell in readable.cells if cell.cell_type == "markdown"]
     for cell in prose:
         cell.source = QUOTED.sub(lambda match: _quoted(match, project), cell.source)
+        if run is not None:
+            cell.source = _beside(cell.source, run)
     text = "\n\n".join(cell.source for cell in prose)
     bibliography = _bibliography(project) if project is not None else {}
     new_roles = {
@@ -109,7 +136,7 @@ def understanding(notebook: NotebookNode, project: Project | None) -> Iterator[N
     }
     registries: list[tuple[dict[str, Any], dict[str, Any]]] = [
         (roles._roles, {name: _stand_in(name, bibliography) for name in new_roles}),
-        (directives._directives, {**dict.fromkeys(new_directives, _Aside), "math": _Equation}),
+        (directives._directives, {**dict.fromkeys(new_directives, _Aside), "math": _Equation, "div": _Block}),
     ]
     before = [dict(registry) for registry, _ in registries]
     try:
@@ -120,6 +147,34 @@ def understanding(notebook: NotebookNode, project: Project | None) -> Iterator[N
         for (registry, _), old in zip(registries, before, strict=True):
             registry.clear()
             registry.update(old)
+
+
+def _beside(text: str, run: Comparison) -> str:
+    """Prose with words for missing numbers and, where the run differs from the published one, the numbers of both."""
+
+    def published(match: re.Match[str]) -> str:
+        return _value(run.published[match[1]]) if match[1] in run.published else match[0]
+
+    def both(match: re.Match[str]) -> str:
+        yours, other = run.yours.get(match[1]), run.published.get(match[1])
+        if yours is None:
+            return match[0]
+        told = match[0] if readable(yours) == yours else _value(readable(yours))
+        return f"{told} {{{BESIDE}}}`{other}`" if run.differs and other not in (None, yours) else told
+
+    pieces, end = [], 0
+    for block in PUBLISHED_BLOCK.finditer(text):
+        pieces.append(OWN.sub(both, text[end : block.start()]))
+        if run.differs:
+            pieces.append(f":::{{div}} in-the-published-run\n{OWN.sub(published, block[1])}:::")
+        else:
+            pieces.append(OWN.sub(both, block[0]))
+        end = block.end()
+    return "".join([*pieces, OWN.sub(both, text[end:])])
+
+
+def _value(text: str) -> str:
+    return f"{{{VALUE}}}`{text}`"
 
 
 def _known_role(name: str) -> bool:
@@ -144,6 +199,10 @@ def _stand_in(role: str, bibliography: dict[str, tuple[str, str]]) -> Callable[.
     ) -> tuple[list[nodes.Node], list[Any]]:
         if CITATIONS.match(role):
             return _citation(text, role, bibliography), []
+        if role == VALUE:
+            return [nodes.Text(text)], []
+        if role == BESIDE:
+            return [nodes.inline("", f"(published: {text})", classes=["published"])], []
         match = re.fullmatch(r"(.+?)\s*<([^<>]+)>", text, re.DOTALL)
         title, target = (match[1], match[2]) if match else ("", text)
         if ":" in role and not role.startswith(("std:", "prf:")):
@@ -218,13 +277,19 @@ def _glued(path: Path, key: str) -> str | None:
     return None
 
 
-def resolve(tree: nodes.document) -> None:
+def resolve(tree: nodes.document, project: Project | None = None, folder: Path | None = None) -> None:
     """Number a parsed page's figures and equations, link references to labels, drop the parser's messages.
+
+    A reference to another page of the book becomes a link to it where it can be opened, and plain words elsewhere.
 
     Parameters
     ----------
     tree : docutils document
         The page, changed in place.
+    project : Project, optional
+        The clone whose other pages are referred to.
+    folder : Path, optional
+        Where the page will lie.
     """
     for node in list(tree.findall(nodes.system_message)):
         node.parent.remove(node)
@@ -241,6 +306,11 @@ def resolve(tree: nodes.document) -> None:
         text = reference.astext()
         if not reference["explicit"] and target is not None:
             text = numbers.get(id(target)) or _title(target) or text
+        elif target is None and project is not None:
+            text, address = _elsewhere(reference, project, folder)
+            if address:
+                reference.parent.replace(reference, nodes.reference("", text, refuri=address))
+                continue
         elif not reference["explicit"]:
             text = text.rsplit("/", 1)[-1]
         elif target is not None:
@@ -252,6 +322,24 @@ def resolve(tree: nodes.document) -> None:
             else nodes.inline("", text)
         )
         reference.parent.replace(reference, new)
+
+
+def _elsewhere(reference: nodes.Element, project: Project, folder: Path | None) -> tuple[str, str]:
+    """Words and address of a reference to what this page does not have; no address where nothing is found."""
+    role, label, text = reference["role"], reference["label"], reference.astext()
+    if role in ("doc", "repository"):
+        shown = text if reference["explicit"] else (role == "doc" and title_of_page(project, label)) or label
+        return shown, address_of(project, label, folder)
+    found = page_with_label(project, label)
+    if found is None:
+        return (text if reference["explicit"] else text.rsplit("/", 1)[-1]), ""
+    kind = {"eq": "equation in ", "numref": "figure in "}.get(role, "")
+    anchor = nodes.make_id(label)
+    address = address_of(project, found[0], folder)
+    shown = text if reference["explicit"] else kind + found[1]
+    return shown, f"{address}#{'equation-' * (role == 'eq')}{anchor}" if address.endswith(
+        ".html"
+    ) else address
 
 
 def _number_figures(tree: nodes.document) -> dict[int, str]:

@@ -36,6 +36,10 @@ class NotebookFailed(PublishError):
         self.traceback = traceback
 
 
+class NotWritable(PublishError):
+    """A file or folder that results should go to cannot be written."""
+
+
 class UnknownName(PublishError):
     """A name that does not exist; the message gives the nearest one and lists those that do.
 

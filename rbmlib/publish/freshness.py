@@ -16,7 +16,6 @@ import ast
 import hashlib
 import importlib.util
 import json
-import tempfile
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +31,8 @@ if TYPE_CHECKING:
 
 #: The profile whose results the published pages show.
 PUBLISHED_PROFILE = "book"
+#: Why a notebook is stale whose text is another one.
+SOURCE_CHANGED = "its source changed"
 #: Data files in the package, such as the catalogue of claims; which code reads which cannot be seen from outside.
 DATA_SUFFIXES = {".css", ".html", ".js", ".json", ".mplstyle", ".toml"}
 #: Parts of the package that move and keep results, and so leave no trace in what a page says.
@@ -102,10 +103,10 @@ def notebook_status(project: Project, name: str) -> NotebookStatus:
         return NotebookStatus(name, "missing", "it was never executed")
     try:
         record = dict(json.loads(path.read_text(encoding="utf-8"))["metadata"]["rbmlib"])
-    except (ValueError, KeyError, TypeError):
+    except Exception:  # noqa: BLE001 - whatever is wrong with the file, this is what it means
         return NotebookStatus(name, "stale", "the executed notebook carries no record of what made it")
     if record.get("source") != source_digest(source):
-        return NotebookStatus(name, "stale", "its source changed")
+        return NotebookStatus(name, "stale", SOURCE_CHANGED)
     code = notebook_reach(project, name)
     if record.get("code") != code.digest:
         return NotebookStatus(name, "stale", "the code it calls changed")
@@ -196,11 +197,10 @@ def code_reach(code: str, packages: Sequence[str] = ("rbmlib",)) -> Reach:
     page = ast.parse("def page(): pass").body[0]
     assert isinstance(page, ast.FunctionDef)
     page.body = rest
-    with tempfile.TemporaryDirectory(prefix="rbmlib-") as folder:
-        path = Path(folder, "notebook_code.py")
-        path.write_text(ast.unparse(ast.Module([*at_top, page], [])), encoding="utf-8")
-        roots = {package: _package_folder(package) for package in packages} | {path.stem: path}
-        reach = source_reach(path.stem, page.name, roots, excluded=(), neutral=MACHINERY)
+    roots = {package: _package_folder(package) for package in packages}
+    # Taken from memory: to ask how things stand, nothing need be written.
+    text = {"notebook_code": ast.unparse(ast.Module([*at_top, page], []))}
+    reach = source_reach("notebook_code", page.name, roots, excluded=(), neutral=MACHINERY, texts=text)
     total = hashlib.sha256(reach.digest.encode())
     for package in packages:
         top = _package_folder(package)
@@ -239,9 +239,14 @@ def files_digest(project: Project, name: str) -> str | None:
     found = {path for pattern in patterns for path in project.root.glob(pattern) if path.is_file()}
     total = hashlib.sha256()
     for path in sorted(found - {project.executed_path(name)}):
-        content = hashlib.sha256(path.read_bytes()).hexdigest()
+        content = hashlib.sha256(_without_line_ends(path.read_bytes())).hexdigest()
         total.update(f"{path.relative_to(project.root).as_posix()} {content}\n".encode())
     return total.hexdigest()
+
+
+def _without_line_ends(content: bytes) -> bytes:
+    """What a file holds whatever the platform's line ends, if it is text."""
+    return content if b"\0" in content else content.replace(b"\r\n", b"\n")
 
 
 def packages_of(project: Project) -> list[str]:

@@ -7,7 +7,10 @@ into place only when every cell succeeded.
 
 from __future__ import annotations
 
+import ast
 import contextlib
+import errno
+import functools
 import hashlib
 import json
 import logging
@@ -16,6 +19,7 @@ import re
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +27,27 @@ import jupytext
 import nbformat
 from nbformat import NotebookNode
 
-from rbmlib.publish.errors import BadNotebook, NotebookFailed
+from rbmlib import files
+from rbmlib.lab.ticking import ticking
+from rbmlib.publish.errors import BadNotebook, NotebookFailed, NotWritable
 from rbmlib.publish.parameters import Parameter, Value, declared
 from rbmlib.publish.project import Project
 
 TAG = "parameters"
+ENGINE = "rbmlib"
+#: Seconds until a kernel must answer; it imports first, which takes long on a busy machine. One that died is noticed at once.
+_LONGEST_START = 600
+#: What a kernel does when it starts; as ipykernel's own launcher, it does not look for modules in its working folder.
+_LAUNCH = """
+import sys
+sys.path[:] = [folder for folder in sys.path if folder]
+try:
+    exec({imports!r}, {{}})
+except Exception:
+    pass
+from ipykernel import kernelapp
+kernelapp.launch_new_instance()
+"""
 #: Memory addresses in plain-text representations: different in every process.
 ADDRESS = re.compile(r" at 0x[0-9a-f]{6,}")
 ANSI = re.compile(r"\x1b\[[0-9;]*m")
@@ -99,6 +119,19 @@ def title_of(notebook: NotebookNode, default: str) -> str:
     return default
 
 
+def _told(execute: Callable[..., Path]) -> Callable[..., Path]:
+    """Let a function that executes a notebook report every half minute that it still does."""
+
+    @functools.wraps(execute)
+    def telling(project: Project, name: str, *args: Any, **options: Any) -> Path:
+        report = options.get("report") or (lambda line: None)
+        with ticking(report, lambda seconds: f"executing {name}: {seconds:.0f} s"):
+            return execute(project, name, *args, **options)
+
+    return telling
+
+
+@_told
 def execute(
     project: Project,
     name: str,
@@ -107,6 +140,7 @@ def execute(
     values: Mapping[str, Value] | None = None,
     record: Mapping[str, Any] | None = None,
     report: Callable[[str], None] | None = None,
+    kernel: Kernel | None = None,
 ) -> Path:
     """Execute a notebook and put the tidied result in place.
 
@@ -124,6 +158,8 @@ def execute(
         What made this notebook; stored as its metadata under ``rbmlib``.
     report : callable, optional
         Called with what the cells wrote to standard error, which is not kept.
+    kernel : Kernel, optional
+        Where it runs, started beforehand; one of its own by default.
 
     Returns
     -------
@@ -136,7 +172,10 @@ def execute(
         If a cell raises, naming the notebook, the cell and the error.
     """
     source = read_source(project.source(name))
-    notebook = _run(source, name, dict(values or {}), project.notebooks)
+    with contextlib.ExitStack() as held:
+        if kernel is None or not kernel.is_alive():
+            kernel = held.enter_context(started_kernel(project, name))
+        notebook = _run(source, name, dict(values or {}), kernel)
     for text in tidy(notebook):
         if report is not None:
             report(text)
@@ -152,33 +191,133 @@ def write_whole(path: Path, text: str) -> Path:
     -------
     Path
         The file written.
+
+    Raises
+    ------
+    NotWritable
+        If the file or its folder cannot be written; nothing is left behind.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
-            file.write(text)
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(temporary, 0o666 & ~umask)
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
+        path.parent.mkdir(parents=True, exist_ok=True)
+        files.write_whole(path, text.encode())
+    except OSError as error:
+        raise NotWritable(f"cannot write {path}: {error.strerror or error}") from error
     return path
 
 
-def _run(source: NotebookNode, name: str, values: dict[str, Value], folder: Path) -> NotebookNode:
+def require_writable(folder: Path, what: str) -> None:
+    """Say before hours of computing, not after, that a folder cannot be written; nothing is left there.
+
+    Parameters
+    ----------
+    folder : Path
+        The folder. If it is not there yet, the nearest one above it must allow it to be made.
+    what : str
+        What it is, for the message.
+
+    Raises
+    ------
+    NotWritable
+        If nothing can be written there.
+    """
+    nearest = next(place for place in (folder, *folder.parents) if os.path.lexists(place))
+    try:
+        if not nearest.is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(nearest))
+        if nearest == folder:
+            tempfile.TemporaryFile(dir=nearest).close()
+        else:
+            # Made and removed: some file systems say that a folder may be written, and refuse.
+            made = [
+                place
+                for place in (folder, *folder.parents)
+                if place.is_relative_to(nearest) and place != nearest
+            ]
+            made[-1].mkdir()
+            made[-1].rmdir()
+    except OSError as error:
+        raise NotWritable(
+            f"{what}, {folder}, cannot be written: {error.strerror or error}; name another one"
+        ) from error
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """A running kernel that has imported what a notebook imports.
+
+    Parameters
+    ----------
+    manager : AsyncKernelManager
+        What started it and ends it.
+    folder : Path
+        The kernel's working folder.
+    """
+
+    manager: Any
+    folder: Path
+
+    def is_alive(self) -> bool:
+        """Whether it still runs."""
+        from jupyter_core.utils import run_sync
+
+        return bool(run_sync(self.manager.is_alive)())
+
+
+@contextlib.contextmanager
+def started_kernel(project: Project, name: str) -> Iterator[Kernel]:
+    """Start a kernel that imports what a notebook will, and end it afterwards.
+
+    It is ready the sooner the earlier it starts: while cells are computed it costs what it would cost later.
+
+    Raises
+    ------
+    UnknownName
+        If there is no such notebook.
+    """
+    from jupyter_client.manager import AsyncKernelManager
+    from jupyter_core.utils import run_sync
+
+    imports = _imports(code_of(read_source(project.source(name))))
+    with tempfile.TemporaryDirectory(prefix="rbmlib-") as temporary:
+        with _clean_kernel(Path(temporary), imports):
+            manager = AsyncKernelManager(kernel_name="python3")
+            run_sync(manager.start_kernel)(cwd=str(project.notebooks))
+        try:
+            yield Kernel(manager, project.notebooks)
+        finally:
+            if manager.has_kernel:
+                run_sync(manager.shutdown_kernel)(now=True)
+            run_sync(manager.cleanup_resources)()
+
+
+def _imports(code: str) -> str:
+    """The import statements at the top level of a notebook's code; nothing if it is no Python, which is told later."""
+    try:
+        body = ast.parse(code).body
+    except SyntaxError:
+        return ""
+    return "\n".join(ast.unparse(node) for node in body if isinstance(node, ast.Import | ast.ImportFrom))
+
+
+def _run(source: NotebookNode, name: str, values: dict[str, Value], kernel: Kernel) -> NotebookNode:
     import papermill
     from papermill.exceptions import PapermillExecutionError
 
     logging.getLogger("papermill").setLevel(logging.ERROR)
-    with tempfile.TemporaryDirectory(prefix="rbmlib-") as temporary, _clean_kernel(Path(temporary)):
+    _register_engine()
+    with tempfile.TemporaryDirectory(prefix="rbmlib-") as temporary:
         given, out = Path(temporary, "source.ipynb"), Path(temporary, "executed.ipynb")
         nbformat.write(source, given)
         try:
             return papermill.execute_notebook(
-                given, out, parameters=values, kernel_name="python3", progress_bar=False, cwd=folder
+                given,
+                out,
+                parameters=values,
+                kernel_name="python3",
+                engine_name=ENGINE,
+                progress_bar=False,
+                cwd=kernel.folder,
+                km=kernel.manager,
             )
         except PapermillExecutionError as error:
             message = (
@@ -187,14 +326,40 @@ def _run(source: NotebookNode, name: str, values: dict[str, Value], folder: Path
             raise NotebookFailed(message, ANSI.sub("", "\n".join(error.traceback))) from None
 
 
+def _register_engine() -> None:
+    """Teach papermill to run a notebook in a kernel that is there already."""
+    from papermill.clientwrap import PapermillNotebookClient
+    from papermill.engines import Engine, papermill_engines
+
+    if ENGINE in papermill_engines._engines:
+        return
+
+    class Started(Engine):
+        @classmethod
+        def execute_managed_notebook(cls, nb_man: Any, kernel_name: str, **options: Any) -> NotebookNode:
+            client = PapermillNotebookClient(
+                nb_man,
+                km=options["km"],
+                kernel_name=kernel_name,
+                shutdown_kernel="immediate",
+                startup_timeout=_LONGEST_START,
+            )
+            return client.execute(cleanup_kc=True)
+
+    papermill_engines.register(ENGINE, Started)
+
+
 @contextlib.contextmanager
-def _clean_kernel(folder: Path) -> Iterator[None]:
-    """Let kernel ``python3`` be this very interpreter, without the user's start-up files or random hashes."""
+def _clean_kernel(folder: Path, imports: str = "") -> Iterator[None]:
+    """Let kernel ``python3`` be this very interpreter, without the user's start-up files or random hashes.
+
+    It makes the imports first; one that fails is told when the notebook comes to it.
+    """
     specification = {
         "argv": [
             sys.executable,
-            "-m",
-            "ipykernel_launcher",
+            "-c",
+            _LAUNCH.format(imports=imports),
             "--log-level=CRITICAL",
             "-f",
             "{connection_file}",

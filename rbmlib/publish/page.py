@@ -18,6 +18,7 @@ from docutils.core import publish_doctree, publish_from_doctree
 from docutils.writers.html5_polyglot import Writer
 from nbformat import NotebookNode
 
+from rbmlib.publish.beside import Comparison, address_of, compare
 from rbmlib.publish.crossref import resolve, understanding
 from rbmlib.publish.mathjax import mathjax_script
 from rbmlib.publish.notebook import title_of, write_whole
@@ -56,6 +57,8 @@ mjx-container svg { max-width: none; }
 aside.admonition, div.aside { background: var(--panel); border-left: 4px solid var(--line); margin: 1rem 0;
   padding: .2rem 1rem; }
 .admonition-title { font-weight: 600; }
+.published { color: var(--soft); }
+table.outcome { display: table; width: 100%; }
 summary { color: var(--soft); cursor: pointer; font-size: .9rem; }
 footer { border-top: 1px solid var(--line); color: var(--soft); font-size: .85rem; margin-top: 3rem;
   overflow-wrap: anywhere; }
@@ -116,12 +119,20 @@ def write_page(notebook: Path, destination: Path, project: Project | None = None
         If MathJax is not installed.
     """
     content = nbformat.read(notebook, as_version=4)
-    return write_whole(destination, render(content, notebook.stem, project))
+    return write_whole(destination, render(content, notebook.stem, project, destination.parent))
 
 
-def render(notebook: NotebookNode, name: str, project: Project | None = None) -> str:
-    """The HTML of an executed notebook's page; see `write_page`."""
-    body = _body(notebook, name, project)
+def render(
+    notebook: NotebookNode, name: str, project: Project | None = None, folder: Path | None = None
+) -> str:
+    """The HTML of an executed notebook's page, which will lie in `folder`; see `write_page`."""
+    run = compare(notebook, name, project)
+    body = _body(notebook, name, project, run, folder)
+    if notebook.metadata.get("rbmlib"):
+        head, title, rest = body.partition("</h1>")
+        banner = _banner(notebook, run, address_of(project, f"book/executed/{name}", folder))
+        body = f"{head}{title}\n{banner}{rest}" if title else banner + body
+        body += _outcome(run)
     title = html.escape(re.sub(r"[$`*]", "", title_of(notebook, name)))
     script = mathjax_script("tex-svg-full.js").read_text(encoding="utf-8").replace("</script", r"<\/script")
     return (
@@ -132,12 +143,52 @@ def render(notebook: NotebookNode, name: str, project: Project | None = None) ->
     )
 
 
-def _body(notebook: NotebookNode, name: str, project: Project | None) -> str:
+def _banner(notebook: NotebookNode, run: Comparison, address: str) -> str:
+    """Whose run a page shows, and where the published chapter is."""
+    record = notebook.metadata["rbmlib"]
+    setting = run.yours.get("setting") or f"profile {record.get('profile', 'unknown')}"
+    said = [f"<strong>Your run:</strong> {html.escape(setting)}."]
+    if run.differs:
+        changes = ", ".join(f"{key} = {value} ({other})" for key, (value, other) in run.changed.items())
+        said.append(
+            f"It differs from the published one, whose values stand in brackets here and in grey below, in {html.escape(changes)}."
+        )
+    elif run.published:
+        said.append("Its parameters are those of the published one.")
+    if run.published and address:
+        said.append(f'The published chapter: <a href="{html.escape(address)}">{html.escape(run.title)}</a>.')
+    return f'<aside class="admonition run"><p>{" ".join(said)}</p></aside>\n'
+
+
+def _outcome(run: Comparison) -> str:
+    """The numbers that sum a run up and the verdicts with what decides them, beside the published ones, as a table."""
+    lines = run.lines()
+    if not lines:
+        return ""
+    heads = ["", "your run", *(["published run"] if run.differs else [])]
+    rows = [heads, *([line.what, line.yours, *([line.published] if run.differs else [])] for line in lines)]
+    cells = [["th" if at == 0 else "td" for _ in row] for at, row in enumerate(rows)]
+    table = "\n".join(
+        "<tr>"
+        + "".join(f"<{tag}>{html.escape(text)}</{tag}>" for tag, text in zip(tags, row, strict=True))
+        + "</tr>"
+        for tags, row in zip(cells, rows, strict=True)
+    )
+    return f'<section id="outcome">\n<h2>What came out</h2>\n<table class="outcome">\n{table}\n</table>\n</section>\n'
+
+
+def _body(
+    notebook: NotebookNode,
+    name: str,
+    project: Project | None,
+    run: Comparison | None = None,
+    folder: Path | None = None,
+) -> str:
     from myst_nb.docutils_ import Parser
 
     with (
-        tempfile.TemporaryDirectory(prefix="rbmlib-") as folder,
-        understanding(notebook, project) as readable,
+        tempfile.TemporaryDirectory(prefix="rbmlib-") as temporary,
+        understanding(notebook, project, run) as readable,
     ):
         settings = {
             "_disable_config": True,
@@ -150,15 +201,15 @@ def _body(notebook: NotebookNode, name: str, project: Project | None) -> str:
             "myst_enable_extensions": EXTENSIONS,
             "nb_append_css": False,
             "nb_execution_mode": "off",
-            "nb_output_folder": folder,
+            "nb_output_folder": temporary,
             "report_level": 5,
             "stylesheet_path": [],
             "warning_stream": False,
         }
-        source_path = os.path.join(folder, f"{name}.ipynb")
+        source_path = os.path.join(temporary, f"{name}.ipynb")
         text = nbformat.writes(readable)
         tree = publish_doctree(text, source_path=source_path, parser=Parser(), settings_overrides=settings)
-        resolve(tree)
+        resolve(tree, project, folder)
         _fold_code(tree)
         writer = Writer()
         publish_from_doctree(tree, writer=writer, settings_overrides=settings)

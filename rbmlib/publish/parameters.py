@@ -55,7 +55,7 @@ class Parameter:
         """A given value as this parameter's type.
 
         Text is read as the type (``"3"``, ``"true"``, ``"[1, 2]"``, ``"1,2"``); all else must be of the type,
-        except that an int is taken for a float and a tuple for a list.
+        except that an int is taken for a float, a whole float (``1e3``) for an int, and a tuple for a list.
 
         Raises
         ------
@@ -79,6 +79,8 @@ class Parameter:
             item = self._read(item.strip(), kind, given)
         if kind == "float" and isinstance(item, int) and not isinstance(item, bool):
             item = float(item)
+        if kind == "int" and isinstance(item, float) and item.is_integer():
+            item = int(item)
         if type(item) is not type_of[kind] or not isinstance(item, int | float):
             raise self._wrong(given)
         if isinstance(item, float) and not math.isfinite(item):
@@ -93,6 +95,10 @@ class Parameter:
             return words[text.lower()]
         try:
             return int(text) if kind == "int" else float(text)
+        except ValueError:
+            pass
+        try:
+            return float(text)  # "1e3" is an integer to whoever writes it
         except ValueError:
             raise self._wrong(given) from None
 
@@ -234,7 +240,9 @@ def read_parameters(path: Path) -> dict[str, object]:
 
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except OSError as error:
+        raise BadParameter(f"{path} cannot be read: {error.strerror or error}") from None
+    except Exception as error:  # noqa: BLE001 - a date that does not exist, a text in another encoding, and more
         raise BadParameter(f"{path} is not YAML: {' '.join(str(error).split())}") from None
     if content is None:
         return {}

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import importlib
+import os
+import threading
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import nbformat
+
+from rbmlib.publish.beside import compare
 from rbmlib.publish.errors import BadParameter, UnknownName
 from rbmlib.publish.freshness import PUBLISHED_PROFILE, experiments_read, make_record, notebook_reach
-from rbmlib.publish.notebook import execute, parameters_of
+from rbmlib.publish.notebook import execute, parameters_of, require_writable, started_kernel
 from rbmlib.publish.page import write_page
 from rbmlib.publish.parameters import LABEL, Parameter, Value, bind, without_label
 from rbmlib.publish.project import Project
@@ -138,6 +144,8 @@ def run(
     ------
     BadParameter
         If `out` lies among the project's published files.
+    NotWritable
+        If `out` cannot be written; told before anything is computed.
     NotebookFailed
         If a cell of the notebook raises.
     """
@@ -146,20 +154,85 @@ def run(
     for published in (project.root / "book", project.notebooks):
         if folder.is_relative_to(published.resolve()):
             raise BadParameter(f"the output folder must lie outside {published}, got {out}")
-    if folder.exists() and not folder.is_dir():
+    if os.path.exists(folder) and not os.path.isdir(folder):  # a path too long is no error to these
         raise BadParameter(f"the output folder must be a folder, and {out} is a file")
-    fill(project, request.cells, workers=workers, scheduler=scheduler, progress=progress)
-    say(f"executing {request.name}")
-    record = make_record(project, request.name, request.values, request.profile, results=False)
-    notebook = execute(
-        project,
-        request.name,
-        folder / f"{request.name}.ipynb",
-        values=request.changed,
-        record=record,
-        report=report,
-    )
+    for taken in (folder / f"{request.name}.ipynb", folder / f"{request.name}.html"):
+        if os.path.isdir(taken):
+            raise BadParameter(f"the output folder must have room for {taken.name}, and {taken} is a folder")
+    require_writable(folder, "the output folder")
+    if told := cost_of(project, request):
+        say(told)
+    threading.Thread(target=_load, daemon=True).start()
+    with started_kernel(project, request.name) as kernel:
+        fill(project, request.cells, workers=workers, scheduler=scheduler, progress=progress)
+        say(f"executing {request.name}")
+        record = make_record(project, request.name, request.values, request.profile, results=False)
+        notebook = execute(
+            project,
+            request.name,
+            folder / f"{request.name}.ipynb",
+            values=request.changed,
+            record=record,
+            report=report,
+            kernel=kernel,
+        )
     return notebook, write_page(notebook, folder / f"{request.name}.html", project)
+
+
+def _load() -> None:
+    """Import what executing a notebook and writing its page take, while cells are computed."""
+    with suppress(ImportError):  # told when it is needed
+        for module in ("papermill", "myst_nb.docutils_"):
+            importlib.import_module(module)
+
+
+def outcome(notebook: Path, project: Project) -> list[str]:
+    """What came out of a run, a line for each number and each verdict, the published ones beside them.
+
+    Parameters
+    ----------
+    notebook : Path
+        The executed notebook.
+    project : Project
+        The clone with the published notebooks.
+    """
+    found = compare(nbformat.read(notebook, as_version=4), notebook.stem, project).lines()
+    return [
+        f"{line.what}: {line.yours}{f' (published: {line.published})' if line.published else ''}"
+        for line in found
+    ]
+
+
+def cost_of(project: Project, request: Request) -> str:
+    """What is about to be computed, and what the profile costs; empty if nothing is.
+
+    A run that takes a minute or more says so before it begins.
+    """
+    missing = len(request.cells) - stored(project, request.cells)
+    experiment = project.experiment(request.name)
+    if not missing or experiment is None:
+        return ""
+    if missing == len(request.cells):
+        told = f"{request.name}: {missing} result{'s' if missing > 1 else ''} to compute"
+    else:
+        told = f"{request.name}: {missing} of {len(request.cells)} results to compute, the others are stored"
+    cost = experiment.PROFILES[request.profile].cost
+    changed = ", as it stands without your changes," if request.modified else ""
+    return f"{told}; profile {request.profile}{changed} costs {cost}"
+
+
+def stored(project: Project, cells: Sequence[Any]) -> int:
+    """How many of the cells' results are stored."""
+    from rbmlib.lab.errors import DamagedResult, ResultNotFound
+
+    store, found = project.store(), 0
+    keys: dict[Any, str] = {}
+    for cell in cells:
+        try:
+            found += store.has(store.key(cell, keys))
+        except (DamagedResult, ResultNotFound):  # of an input; what needs it is missing, too
+            continue
+    return found
 
 
 def fill(
@@ -199,6 +272,8 @@ def fill(
         return
     from rbmlib.lab.sweep import sweep
 
+    if publish:
+        require_writable(project.results, "the folder of published results")
     shown = None if progress else False
     with ExitStack() as stack:
         executor = None

@@ -149,7 +149,9 @@ class MatrixProductState:
         numpy.ndarray of uint8, shape (n_samples, n_spins)
             Zeros (spin down) and ones (spin up).
 
-        Notes ----- Ferris & Vidal, Phys. Rev. B 85, 165146 (2012). Cost per sample: the sum over sites of
+        Notes
+        -----
+        Ferris & Vidal, Phys. Rev. B 85, 165146 (2012). Cost per sample: the sum over sites of
         chi_left * chi_right.
         """
         n_samples = check_positive_integer(n_samples, "n_samples")

@@ -191,6 +191,20 @@ def test_a_slider_shows_only_its_starting_frame_before_any_script_runs():
     ]
 
 
+def test_on_a_phone_a_slider_has_a_row_of_its_own():
+    markup = slider([curves()], ["iteration 0: 162 weights"], name="n", **WORDS).html
+    assert "@media (max-width: 30rem) { .rbm-slider label { grid-template-columns: 1fr !important }" in markup
+
+
+def test_empty_axes_say_why():
+    with style.context():
+        _, axes = style.figure()
+    assert style.say_why_empty(axes[0, 0], [np.nan, 1.0], "Nothing there.") == ""
+    assert not axes[0, 0].texts
+    assert style.say_why_empty(axes[0, 0], [np.nan, np.inf], "Nothing there.") == " Nothing there."
+    assert [text.get_text() for text in axes[0, 0].texts] == ["Nothing there."]
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -256,3 +270,95 @@ def test_a_ramp_runs_from_blue_to_orange_and_every_step_is_new():
     assert colors[0] == style.COLORS["blue"]
     assert colors[-1] == style.COLORS["orange"]
     assert len(set(colors)) == 19
+
+
+# Series with nothing to draw
+
+NOTHING = {
+    "nothing": [],
+    "no number": [np.nan, np.nan, np.nan],
+    "infinities": [np.inf, -np.inf, np.inf],
+    "zeros": [0.0, 0.0, 0.0],
+    "negative": [-1.0, -2.0, -3.0],
+    "one number": [np.nan, 2.0, np.inf],
+}
+DRAWN = {
+    "marks": lambda axes, x, y: axes.plot(x, y, "o", label="a"),
+    "line": lambda axes, x, y: axes.plot(x, y, label="a"),
+    "dots": lambda axes, x, y: axes.scatter(x, y, label="a"),
+    "error bars": lambda axes, x, y: axes.errorbar(x, y, np.full(len(y), np.nan), fmt="s", label="a"),
+    "range": lambda axes, x, y: style.band(axes, x, np.array([y, y], float), label="a"),
+    "deviation": lambda axes, x, y: style.band(
+        axes, x, np.array([y, [np.nan] * len(y)], float), label="a", spread="deviation"
+    ),
+    "no seeds": lambda axes, x, y: style.band(axes, x, np.empty((0, len(y))), label="a"),
+}
+
+
+@pytest.mark.parametrize("scale", ["linear", "log"])
+@pytest.mark.parametrize("values", NOTHING)
+def test_a_series_that_has_nothing_to_draw_gives_a_figure(values, scale):
+    y = NOTHING[values]
+    for number, draw in enumerate(DRAWN.values()):
+        with style.context():
+            figure, grid = style.figure(width=2, height=2)
+            axes = grid[0, 0]
+            axes.set_xscale(scale)
+            axes.set_yscale(scale)
+            draw(axes, [1.0, 2.0, 3.0][: len(y)], y)
+            # Without a legend nothing refers to the mark, and what nothing refers to has no name.
+            if number % 2:
+                axes.legend()
+        page = inline_svg(figure, **WORDS)
+        assert "</svg>" in page.html
+        assert "nan" not in re.sub(r"[a-z-]+=\"[^\"]*\"", "", page.html)
+
+
+def test_axes_without_a_value_say_so_and_others_do_not():
+    def drawn(y, scale):
+        with style.context():
+            figure, grid = style.figure()
+            grid[0, 0].plot([1, 2], y, "o")
+            grid[0, 0].set_yscale(scale)
+        return figure
+
+    words = []
+    for y, scale in (
+        ([np.nan, np.nan], "linear"),
+        ([0, -1], "log"),
+        ([1, np.nan], "log"),
+        ([0, -1], "linear"),
+    ):
+        figure = drawn(y, scale)
+        with module._empty_axes_named(figure):
+            words.append([text.get_text() for text in figure.axes[0].texts])
+        assert not figure.axes[0].texts
+        assert module.draw(figure).body
+    assert words == [["nothing to show"], ["nothing to show"], [], []]
+
+
+def test_a_band_leaves_out_what_is_not_finite():
+    with style.context():
+        _, grid = style.figure()
+        line = style.band(grid[0, 0], [1, 2, 3], [[1, np.inf, np.nan], [3, 4, np.nan]], spread="deviation")
+    np.testing.assert_array_equal(line.get_xydata(), [[1, 2], [2, 4]])
+
+
+@pytest.mark.parametrize(
+    ("scale", "bottom", "top", "kept"),
+    [
+        ("linear", np.nan, 2.0, (0.0, 2.0)),
+        ("linear", -np.inf, np.inf, (0.0, 1.0)),
+        ("log", 0.0, 5.0, (0.1, 5.0)),
+        ("log", 0.5, 5.0, (0.5, 5.0)),
+        ("linear", 3.0, 3.0, (0.0, 1.0)),
+    ],
+)
+def test_limits_that_data_do_not_have_are_left_alone(scale, bottom, top, kept):
+    with style.context():
+        _, grid = style.figure()
+        axes = grid[0, 0]
+        axes.set_ylim(0.1 if scale == "log" else 0.0, 1.0)
+        axes.set_yscale(scale)
+        style.limit_y(axes, bottom, top)
+    assert axes.get_ylim() == kept

@@ -325,7 +325,13 @@ def test_a_run_that_cannot_settle_the_claims_decides_nothing_and_says_why(change
 def test_every_number_that_the_chapter_quotes_is_there_for_any_run(results, root):
     numbers = magnetization_claims.numbers(results)
     text = (root / "notebooks" / "magnetization.md").read_text(encoding="utf-8")
-    own = {"setting", "samples", "gibbs-steps", *(f"{name}-verdict" for name in magnetization_claims.CLAIMS)}
+    own = {
+        "setting",
+        "samples",
+        "gibbs-steps",
+        "bars",
+        *(f"{name}-verdict" for name in magnetization_claims.CLAIMS),
+    }
     quoted = {part.split("`", 1)[0] for part in text.split("{glue:text}`")[1:]}
     assert quoted <= set(numbers) | own
     assert numbers["ratio-data"] == "\u2013"

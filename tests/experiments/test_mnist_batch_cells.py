@@ -17,7 +17,7 @@ from rbmlib.training import DivergedError
 
 SHAPE = (6, 6)
 LONG = {"n_updates": 300, "record_every": 100, "learning_rate": 0.5, "n_chains": 100, "batch_size": 50}
-TOLERATED = TOLERANCES["rbmlib.experiments.mnist_batch_cells.train_machines"]
+TOLERATED = TOLERANCES["train_machines"]
 
 
 def bars(n, seed):

@@ -391,7 +391,7 @@ def test_judges_are_trained_and_asked_without_the_network(source, machine, monke
 
 
 def test_a_judge_trained_elsewhere_is_held_to_its_accuracies(source, machine):
-    rule = TOLERANCES["rbmlib.experiments.mnist_judge_cells.train_judge"]
+    rule = TOLERANCES["train_judge"]
     stored = compute.train_judge(**source, **{**TRAINING, "recipe": BOTH, "n_updates": 20}, m=machine)
     assert all(one.allowed for one in deviations(stored, stored.copy(deep=True), rule))
     for name in ("probe_digits", "probe_classes", "probe_machines", "probe_families"):
@@ -404,7 +404,7 @@ def test_a_judge_trained_elsewhere_is_held_to_its_accuracies(source, machine):
 
 def test_what_a_given_judge_says_may_differ_by_single_images(study, shared, computed):
     (judged,) = computed([mnist_judges.judged_cell(shared, 0.0, 0)])
-    rule = TOLERANCES["rbmlib.experiments.mnist_judge_cells.judge_samples"]
+    rule = TOLERANCES["judge_samples"]
     assert all(one.allowed for one in deviations(judged, judged.copy(deep=True), rule))
     assert not all(
         one.allowed for one in deviations(judged, judged.assign(quality=judged.quality + 0.01), rule)

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from rbmlib.lab import fingerprint
+from rbmlib.lab import fingerprint, recompute
 from rbmlib.lab.store import Store
 
 CELLS = """
@@ -128,6 +128,7 @@ def cells(tmp_path, monkeypatch):
         for name in [name for name in sys.modules if name.partition(".")[0] == "lab_package"]:
             del sys.modules[name]
         fingerprint._known.clear()
+        recompute._definitions.cache_clear()
 
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
     yield load()

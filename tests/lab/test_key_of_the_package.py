@@ -8,6 +8,7 @@ from __future__ import annotations
 import ast
 import json
 import os
+import random
 import shutil
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from pathlib import Path
 import pytest
 
 import rbmlib
+from rbmlib.lab import recompute
 from rbmlib.lab.fingerprint import source_reach
 from rbmlib.lab.origin import environment, installed_versions
 from rbmlib.publish.audit import cells_by_profile
@@ -127,17 +129,18 @@ def copy(whole_copy):
 
 @cache
 def studies():
-    """Module of every study -> names of the functions that compute its cells, in any profile."""
+    """Module of every study -> modules and names of the functions that compute its cells, in any profile."""
     found = {}
     for (name, _), cells in cells_by_profile(Project(Path(rbmlib.__file__).parents[1])).items():
         functions = found.setdefault(f"rbmlib.experiments.{name}", set())
-        functions |= {part.name for cell in cells for part in cell.with_needs()}
+        computes = {part.compute for cell in cells for part in cell.with_needs()}
+        functions |= {f"{compute.__module__}.{compute.__name__}" for compute in computes}
     return found
 
 
 @pytest.fixture(scope="module")
 def studied():
-    """Name of every function that computes a cell of any study."""
+    """Module and name of every function that computes a cell of any study."""
     found = set().union(*studies().values())
     assert set(OF_THE_CHAPTER) <= found
     return sorted(found)
@@ -225,6 +228,151 @@ def test_a_changed_constant_or_line_reaches_exactly_the_cells_that_use_it(
     copy.replace(path, old, new)
     found = stale(copy, original)
     assert found == expected or (expected == set(ALL) and found >= expected - {"ground_state"})
+
+
+class Names:
+    """What the names in the package's definitions lead to: a plain graph of imports that shares no code with the lab."""
+
+    def __init__(self, root: Path) -> None:
+        self.definitions: dict[tuple[str, str], list[ast.stmt]] = {}
+        self.imports: dict[str, dict[str, tuple[str, str | None]]] = {}
+        for path in root.rglob("*.py"):
+            parts = ("rbmlib", *path.relative_to(root).with_suffix("").parts)
+            module = ".".join(parts).removesuffix(".__init__")
+            tree = ast.parse(path.read_text())
+            self.imports[module] = dict(self._imported(tree, parts[:-1]))
+            for node in tree.body:
+                names = {getattr(node, "name", None)} - {None}
+                if isinstance(node, (ast.Assign, ast.AnnAssign)):
+                    names = {
+                        each.id
+                        for each in ast.walk(node)
+                        if isinstance(each, ast.Name) and isinstance(each.ctx, ast.Store)
+                    }
+                for name in names:
+                    self.definitions.setdefault((module, name), []).append(node)
+
+    @staticmethod
+    def _imported(tree, package):
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ImportFrom):
+                above = ".".join(package[: len(package) - node.level + 1]) if node.level else ""
+                base = ".".join(filter(None, (above, node.module)))
+                yield from ((alias.asname or alias.name, (base, alias.name)) for alias in node.names)
+            elif isinstance(node, ast.Import):
+                yield from ((alias.asname, (alias.name, None)) for alias in node.names if alias.asname)
+
+    def follow(self, module, name):
+        """The definition behind a name in a module as (module, name), the module as (module, None), or None."""
+        if (module, name) in self.definitions:
+            return module, name
+        base, attribute = self.imports.get(module, {}).get(name, (None, None))
+        if base is None:
+            return None
+        if attribute is None or f"{base}.{attribute}" in self.imports:
+            return (base if attribute is None else f"{base}.{attribute}"), None
+        return self.follow(base, attribute)
+
+    def reached(self, module, name):
+        """Every definition that one leads to, itself included."""
+        seen, waiting = set(), [(module, name)]
+        while waiting:
+            at = waiting.pop()
+            if at in seen or at not in self.definitions:
+                continue
+            seen.add(at)
+            for node in (inner for statement in self.definitions[at] for inner in ast.walk(statement)):
+                if isinstance(node, ast.Name):
+                    waiting.append(self.follow(at[0], node.id) or at)
+                elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+                    held, none = self.follow(at[0], node.value.id) or (None, "")
+                    waiting.append(at if none is not None else self.follow(held, node.attr) or at)
+        return seen
+
+
+@pytest.mark.parametrize(
+    ("path", "old", "new", "name", "n"),
+    [
+        ("kernels/elementary.py", "_LN2_LOW = 1.90821492927058", "_LN2_LOW = 1.90821492927059", "_LN2_LOW", 24),
+        ("kernels/elementary.py", "_F32(0.6931470036506653)", "_F32(0.6931470036506654)", "_P1", 22),
+        ("kernels/annealing.py", "np.float32(0.6931470036506653)", "np.float32(0.6931470036506654)", "_P1", 4),
+        ("kernels/philox.py", "0xD2511F53", "0xD2511F55", "_M0", 31),
+        ("kernels/lanes.py", "0x3F800002", "0x3F800004", "_uniform_from_fraction_bits", 22),
+        ("kernels/contrastive_divergence.py", "_LOW = np.uint64(0xFFFFFFFF)", "_LOW = np.uint64(0xFFFFFFFE)", "_LOW", 0),
+        ("masks.py", "def random_mask(", "def random_mask(\n    mutant: int,", "random_mask", None),
+        ("pruning.py", "def prune(", "def prune(\n    mutant: int,", "prune", None),
+        ("quantum/mps.py", "class MatrixProductState:", "class MatrixProductState:\n    mutant = 1\n", "MatrixProductState", None),
+    ],
+)  # fmt: skip
+def test_joblib_1287_redun_99_a_changed_coefficient_or_callee_makes_exactly_the_cells_stale_that_lead_there(
+    copy, original, path, old, new, name, n
+):
+    """Which they are is told by another graph of names; counts of the day this was written show that it sees enough."""
+    module = ".".join(("rbmlib", *Path(path).with_suffix("").parts))
+    names = Names(copy.root)
+    expected = {each for each in original if (module, name) in names.reached(*each.rsplit(".", 1))}
+    assert len(expected) >= (1 if n is None else n)
+    copy.replace(path, old, new)
+    found = copy.fingerprints(original)
+    assert {each for each in original if found[each] != original[each]} == expected
+
+
+def renamed(root: Path, target: Path, new_names: dict[str, str]) -> None:
+    """Write a package anew with some of its modules renamed, imports included; names in the code stay what they were."""
+
+    def now(module):
+        return new_names.get(module, module)
+
+    for path in sorted(root.rglob("*.py")):
+        parts = ("rbmlib", *path.relative_to(root).with_suffix("").parts)
+        tree = ast.parse(path.read_text())
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ImportFrom):
+                above = ".".join(parts[: len(parts) - node.level]) if node.level else ""
+                base = ".".join(filter(None, (above, node.module)))
+                for alias in node.names:
+                    if f"{base}.{alias.name}" in new_names:
+                        alias.asname = alias.asname or alias.name
+                        alias.name = now(f"{base}.{alias.name}").rpartition(".")[2]
+                node.module, node.level = now(base), 0
+            elif isinstance(node, ast.Import):
+                for alias in node.names:
+                    assert alias.name not in new_names or alias.asname
+                    alias.name = now(alias.name)
+        module = ".".join(parts).removesuffix(".__init__")
+        file = target.joinpath(*now(module).split(".")[1:])
+        file = file / "__init__.py" if path.name == "__init__.py" else file.with_suffix(".py")
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(ast.unparse(tree))
+
+
+@pytest.mark.parametrize("order", ["reversed", 1])
+def test_every_module_of_the_package_may_be_renamed_whatever_that_does_to_their_order(
+    whole_copy, original, tmp_path, order
+):
+    root = whole_copy.root
+    rooms = ("lab", "publish", "figures")  # what no result may reach is told by name
+    modules = sorted(
+        ".".join(("rbmlib", *path.relative_to(root).with_suffix("").parts))
+        for path in root.rglob("*.py")
+        if not path.stem.startswith("__") and path.relative_to(root).parts[0] not in (*rooms, "cli.py")
+    )
+    shuffled = modules[::-1] if order == "reversed" else random.Random(order).sample(modules, len(modules))
+    new_names = {m: f"{m.rpartition('.')[0]}.m{place:03}" for place, m in enumerate(shuffled)}
+    renamed(root, tmp_path / "rbmlib", new_names)
+    for name, digest in original.items():
+        module, _, function = name.rpartition(".")
+        found = source_reach(new_names.get(module, module), function, {"rbmlib": tmp_path / "rbmlib"}).digest
+        assert found == digest, name
+
+
+def test_cachier_34_every_cell_s_function_has_a_name_of_its_own_in_the_studies_package(studied):
+    """By which alone its results are known and found again: no other function of the package may bear it either."""
+    names = [name.rpartition(".")[2] for name in studied]
+    assert len(set(names)) == len(names)
+    defined = recompute._definitions("rbmlib.experiments")
+    assert {name: defined[name] for name in names if len(defined[name]) != 1} == {}
+    assert [f"{defined[name][0]}.{name}" for name in names] == studied
 
 
 def test_docstrings_layout_comments_and_annotations_leave_every_key_alone(copy, original):

@@ -401,3 +401,59 @@ def wait_for_group_to_end(group):
         time.sleep(0.05)
     os.killpg(group, signal.SIGKILL)
     raise AssertionError("workers outlive their parent")
+
+
+# Nobody waits in silence
+
+
+def test_a_cell_that_another_process_computes_is_told_at_once(store, cells):
+    (cell,) = grid(cells, 1)
+    lock = FileLock(store.cache / "locks" / f"{store.key(cell)[:32]}.lock")
+    (store.cache / "locks").mkdir(parents=True)
+    lock.acquire()
+    told = []
+
+    def note(line):
+        told.append(line)
+        lock.release()
+
+    sweep([cell], store, workers=1, progress=note)
+    assert len(told) == 2
+    assert told[0].startswith(f"another process is computing {cell}; ")
+    assert "what it leaves is computed here" in told[0]
+
+
+def test_off_a_terminal_a_line_comes_every_half_minute_even_while_one_cell_is_computed(monkeypatch):
+    from rbmlib.lab import ticking
+    from rbmlib.lab.progress import Reporter
+
+    assert ticking.EVERY == 30
+    monkeypatch.setattr(ticking, "EVERY", 0.05)
+    told = []
+    reporter = Reporter(told.append, "study")
+    reporter.start(7, 2)
+    deadline = time.monotonic() + 30
+    while len(told) < 2 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    reporter.update(3, 2, 1)
+    begun = len(told)
+    while len(told) < begun + 2 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    reporter.close()
+    closed = len(told)
+    time.sleep(0.2)
+    assert len(told) == closed
+    assert told[0].startswith("study: 2 of 7 cells stored after ")
+    assert told[-1].startswith("study: 3 of 7 cells stored, 2 running, 1 failed after ")
+
+
+def test_silence_stays_silent(monkeypatch, capsys):
+    from rbmlib.lab import ticking
+    from rbmlib.lab.progress import Reporter
+
+    monkeypatch.setattr(ticking, "EVERY", 0.01)
+    reporter = Reporter(False, "study")
+    reporter.start(7, 2)
+    time.sleep(0.1)
+    reporter.close()
+    assert capsys.readouterr().err == ""

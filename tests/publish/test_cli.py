@@ -10,7 +10,7 @@ from types import ModuleType, SimpleNamespace
 import pytest
 from click.testing import CliRunner, Result
 
-import rbmlib.experiments
+from rbmlib import experiments
 from rbmlib.cli import cli
 from rbmlib.publish.project import Project
 
@@ -28,12 +28,90 @@ def refused(result: Result) -> str:
     return lines[0]
 
 
-def test_list_shows_parameters_profiles_and_costs(project: Project) -> None:
-    text = call(project, "list").output
-    for piece in ("counting", "-p fields (list[float], default [1.0, 2.0])", "--profile quick", "two blinks"):
-        assert piece in text
+def test_list_has_a_line_for_each_notebook_with_what_its_profiles_cost(project: Project) -> None:
+    head, counting, summary, *_ = call(project, "list").output.splitlines()
+    assert head.split() == ["name", "title", "quick", "book"]
+    assert counting.split("  ")[0] == "counting"
+    for piece in ("Counting to $n$", "a blink", "two blinks"):
+        assert piece in counting
+    assert summary.split()[0] == "summary"
     entries = json.loads(call(project, "list", "--json").output)
     assert [entry["name"] for entry in entries] == ["counting", "summary"]
+
+
+@pytest.mark.parametrize(
+    "arguments", [("list", "counting"), ("run", "counting", "--help"), ("run", "-h", "counting")]
+)
+def test_the_parameters_of_one_notebook_are_shown(project: Project, arguments: tuple[str, ...]) -> None:
+    result = call(project, *arguments)
+    assert result.exit_code == 0
+    for piece in (
+        "-p fields (list[float], default [1.0, 2.0])  transverse",
+        "--profile quick  costs a blink",
+    ):
+        assert piece in result.output
+    assert "Summary" not in result.output
+
+
+def test_help_on_a_notebook_that_does_not_exist_says_so_and_still_helps(project: Project) -> None:
+    text = call(project, "run", "countin", "--help").output
+    assert "did you mean 'counting'?" in text
+    assert "--profile" in text
+    assert "did you mean 'counting'?" in refused(call(project, "list", "countin"))
+    assert "--profile" in call(project, "run", "--help").output
+
+
+@pytest.mark.parametrize(
+    "given", [("-p", "n_items=2"), ("-pn_items=2",), ("--parameter=n_items=2",), ("-p", "n_items", "2")]
+)
+def test_a_parameter_may_be_given_with_an_equals_sign(
+    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: tuple[str, ...]
+) -> None:
+    from rbmlib.publish import run as module
+
+    asked = []
+    monkeypatch.setattr(module, "run", lambda project, request, out, **_: asked.append(request) or ("a", "b"))
+    monkeypatch.setattr(module, "outcome", lambda notebook, project: ["what: it is"])
+    result = call(project, "run", "counting", *given, "-p", "label", "a=b", "--out", str(tmp_path))
+    assert result.exit_code == 0, result.output
+    assert (asked[0].values["n_items"], asked[0].values["label"]) == (2, "a=b")
+    # What came out comes first, paths last.
+    assert result.output.splitlines() == ["what: it is", "notebook: a", "page:     b"]
+
+
+def test_half_a_parameter_is_answered_with_an_example(project: Project) -> None:
+    result = call(project, "run", "counting", "-p", "n_items")
+    assert result.exit_code == 2
+    assert "such as -p n_seeds 3 or -p n_seeds=3" in result.output
+
+
+def test_an_interrupted_command_says_that_it_goes_on(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from rbmlib.publish import run as module
+
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(module, "run", interrupted)
+    result = call(project, "run", "counting")
+    assert result.exit_code == 1
+    assert "the same command goes on from there" in result.output
+
+
+def test_what_a_run_costs_is_said_before_it_begins(project: Project) -> None:
+    from rbmlib.publish.run import cost_of, fill, settle
+
+    request = settle(project, "counting", profile="quick")
+    assert cost_of(project, request) == "counting: 1 result to compute; profile quick costs a blink"
+    fill(project, request.cells, workers=1)
+    assert cost_of(project, request) == ""
+    changed = settle(project, "counting", {"fields": "1,5"}, profile="quick")
+    assert cost_of(project, changed) == (
+        "counting: 1 of 2 results to compute, the others are stored; profile quick, as it stands without your changes, "
+        "costs a blink"
+    )
+    assert cost_of(project, settle(project, "summary")) == ""
 
 
 def test_run_says_where_its_files_are(project: Project, tmp_path: Path) -> None:
@@ -113,7 +191,7 @@ def test_the_scorecard_prints_what_was_found_and_gives_records_to_programs(
     module.records = lambda: [{"id": "A1.x", "interval": [0.1, None]}]
     module.as_csv = lambda rows: f"id\n{rows[0]['id']}\n"
     monkeypatch.setitem(sys.modules, "rbmlib.experiments.scorecard", module)
-    monkeypatch.setattr(rbmlib.experiments, "scorecard", module, raising=False)
+    monkeypatch.setattr(experiments, "scorecard", module, raising=False)
     assert json.loads(call(project, "scorecard", "--json").output) == [
         {"id": "A1.x", "interval": [0.1, None]}
     ]

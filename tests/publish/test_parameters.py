@@ -61,6 +61,10 @@ def test_a_parameters_cell_that_is_not_plain_assignments_is_refused(cell: str) -
         ("rate", 2, 2.0),
         ("rate", "1e-3", 1e-3),
         ("seeds", "[7]", [7]),
+        ("n_items", "1e3", 1000),
+        ("n_items", "4.0", 4),
+        ("n_items", 3.0, 3),
+        ("seeds", "[1e2, 2]", [100, 2]),
     ],
 )
 def test_a_value_is_read_as_the_declared_type(name: str, given: object, expected: object) -> None:
@@ -76,7 +80,9 @@ def test_a_value_is_read_as_the_declared_type(name: str, given: object, expected
         ("n_items", "many"),
         ("n_items", True),
         ("n_items", None),
-        ("n_items", 3.0),
+        ("n_items", 3.5),
+        ("n_items", "1e-3"),
+        ("n_items", "inf"),
         ("fields", "[1, x]"),
         ("fields", 1.0),
         ("fields", [[1.0]]),
