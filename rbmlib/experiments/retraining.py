@@ -31,22 +31,14 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from rbmlib.analysis.drops import LEAST_FALL, LEAST_RISE, NEVER, Measure, find_drop, total_removed
 from rbmlib.kernels.initialisation import derived_seed
 from rbmlib.lab.cell import Cell
 from rbmlib.lab.profiles import Profile, resolve
 from rbmlib.lab.sweep import sweep
 
 from . import mnist_cells, mnist_judges, mnist_standard, retraining_cells
-from .quality_drops import (
-    LEAST_FALL,
-    LEAST_RISE,
-    MEASURES,
-    NEVER,
-    Measure,
-    effective_digits,
-    find_drop,
-    total_removed,
-)
+from .quality_drops import MEASURES, effective_digits
 from .retraining_effects import FEWEST_REPLICAS
 
 ARMS = (
