@@ -15,23 +15,23 @@ from rbmlib.lab.cell import Cell
 from rbmlib.lab.profiles import Profile, resolve
 from rbmlib.lab.sweep import sweep
 
-from . import couplings_cells, retraining
+from . import couplings_cells, mnist_arms
 from .couplings_separation import separations
 
 COMPARED = ("frozen", "retrained", "reference", "same-mask", "random-kept")
 """The arms that are compared, where a pair has them."""
 
 PROFILES = {
-    "book": Profile(retraining.PROFILES["book"].parameters, "about seven hours on two cores"),
-    "quick": Profile(retraining.PROFILES["quick"].parameters, "about a minute on two cores"),
+    "book": Profile(mnist_arms.BOOK, "about seven hours on two cores"),
+    "quick": Profile(mnist_arms.QUICK, "about a minute on two cores"),
 }
 
 
 def machines_cell(p: Mapping[str, Any], pair: Sequence[float]) -> Cell:
     """The cell that compares all machines of a pair (p0, p)."""
-    arms = [arm for arm in COMPARED if arm in retraining.arms_of(p, pair)]
+    arms = [arm for arm in COMPARED if arm in mnist_arms.arms_of(p, pair)]
     machines = {
-        f"{arm}_{replica}": retraining.machine_cell(p, arm, pair, replica)
+        f"{arm}_{replica}": mnist_arms.machine_cell(p, arm, pair, replica)
         for arm in arms
         for replica in range(p["n_replicas"])
     }
@@ -46,7 +46,7 @@ def cells(**parameters: Any) -> list[Cell]:
     ValueError
         If a parameter is out of range; the message names it.
     """
-    p = retraining.check(resolve(PROFILES, "book", parameters))
+    p = mnist_arms.check(resolve(PROFILES, "book", parameters))
     return [machines_cell(p, pair) for pair in p["pairs"]]
 
 
@@ -83,7 +83,7 @@ def results(**parameters: Any) -> Study:
     ValueError
         If a parameter is out of range; the message names it.
     """
-    p = retraining.check(resolve(PROFILES, "book", parameters))
+    p = mnist_arms.check(resolve(PROFILES, "book", parameters))
     found = sweep([machines_cell(p, pair) for pair in p["pairs"]])
-    comparisons = dict(zip(map(retraining.label_of, p["pairs"]), found, strict=True))
+    comparisons = dict(zip(map(mnist_arms.label_of, p["pairs"]), found, strict=True))
     return Study(comparisons, separations(comparisons))

@@ -17,11 +17,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from rbmlib.evidence.estimates import Estimate
 
+from .mnist_arms import FEWEST_REPLICAS
+
 if TYPE_CHECKING:
     from .retraining import Study
 
-FEWEST_REPLICAS = 3
-"""Fewer replicas have no bootstrap interval."""
 UNKNOWN = Estimate(0.0, -np.inf, np.inf)
 _Array = NDArray[np.float64]
 

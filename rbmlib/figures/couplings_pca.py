@@ -15,7 +15,7 @@ from rbmlib.analysis.principal_axes import principal_coordinates
 from rbmlib.experiments.couplings_separation import CONTRASTS, SPACES, arms_and_replicas, gram_of
 from rbmlib.figures import style
 from rbmlib.figures.inline_svg import InlineHTML, inline_svg
-from rbmlib.figures.retraining import LOOKS, table
+from rbmlib.figures.mnist_arms import LOOKS, table
 
 MARKS = {"frozen": "s", "retrained": "o", "reference": "^", "same-mask": "v", "random-kept": "D"}
 """An arm's mark; its colour is that of its curves, the references' black."""

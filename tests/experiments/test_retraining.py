@@ -6,7 +6,14 @@ import xarray as xr
 
 from rbmlib.analysis.compensation import compensate, mean_activities
 from rbmlib.annealing import base_rate_biases
-from rbmlib.experiments import collapse, couplings_pca, mnist_standard, retraining, retraining_cells
+from rbmlib.experiments import (
+    collapse,
+    couplings_pca,
+    mnist_arms,
+    mnist_standard,
+    retraining,
+    retraining_cells,
+)
 from rbmlib.experiments.couplings_cells import compare_machines
 from rbmlib.experiments.mnist_cells import machine_of, sample_pruned, train_machine
 from rbmlib.experiments.retraining_cells import freeze_machine, mask_of, retrain_biases, retrain_machine
@@ -208,29 +215,29 @@ def test_an_arm_that_cannot_be_is_refused(source, machine, changed, message):
 
 
 def test_every_arm_of_a_pair_has_seeds_of_its_own_but_the_rewound_start():
-    p = retraining.check(retraining.PROFILES["book"].parameters)
+    p = mnist_arms.check(retraining.PROFILES["book"].parameters)
     seeds: dict[int, str] = {}
-    for pair, replica, arm in retraining.design(p):
-        for name, seed in retraining.seeds_of_arm(arm, pair, replica).items():
+    for pair, replica, arm in mnist_arms.design(p):
+        for name, seed in mnist_arms.seeds_of_arm(arm, pair, replica).items():
             assert seed not in seeds, (arm, pair, replica, name)
             seeds[seed] = arm
-    cell = retraining.machine_cell(p, "rewound", (0.0, 0.86), 4)
+    cell = mnist_arms.machine_cell(p, "rewound", (0.0, 0.86), 4)
     assert cell.parameters["init_seed"] == mnist_standard.seeds_of_parts(0.0, 4)["init_seed"]
     assert cell.needs["machine"] == mnist_standard.machine_cell(p, 0.0, 4)
 
 
 def test_references_at_equal_updates_are_trained_as_long_as_base_and_retrained_machine_together():
-    p = retraining.check(retraining.PROFILES["book"].parameters)
+    p = mnist_arms.check(retraining.PROFILES["book"].parameters)
     for arm in ("same-mask-2", "reference-2"):
-        assert retraining.machine_cell(p, arm, (0.0, 0.86), 0).parameters["n_updates"] == 40_000
-    reference = retraining.machine_cell(p, "reference", (0.2, 0.888), 0).parameters
+        assert mnist_arms.machine_cell(p, arm, (0.0, 0.86), 0).parameters["n_updates"] == 40_000
+    reference = mnist_arms.machine_cell(p, "reference", (0.2, 0.888), 0).parameters
     assert (reference["n_updates"], reference["dilution"]) == (20_000, 0.888)
 
 
 def test_the_arms_of_a_pair_are_pruned_and_judged_by_the_judges_of_their_base_machine():
-    p = retraining.check(retraining.PROFILES["book"].parameters)
+    p = mnist_arms.check(retraining.PROFILES["book"].parameters)
     plain = mnist_standard.sample_cell(p, 0.0, 7)
-    judged = retraining.judged_cell(p, "retrained", (0.0, 0.86), 7)
+    judged = mnist_arms.judged_cell(p, "retrained", (0.0, 0.86), 7)
     from rbmlib.experiments import mnist_judges
 
     assert judged.needs["judge"] == mnist_judges.judged(p, plain, 7).needs["judge"]

@@ -14,6 +14,7 @@ from rbmlib.experiments import (
     couplings_pca_numbers,
     couplings_pca_rules,
     couplings_separation,
+    mnist_arms,
     mnist_standard,
     retraining,
     retraining_claims,
@@ -22,8 +23,9 @@ from rbmlib.experiments import (
     retraining_rules,
 )
 from rbmlib.experiments.couplings_separation import CONTRASTS, difference, kinship, left_out, panel
+from rbmlib.experiments.mnist_arms import ARMS, EVERYWHERE
 from rbmlib.experiments.quality_drops import MEASURES
-from rbmlib.experiments.retraining import ARMS, EVERYWHERE, Study
+from rbmlib.experiments.retraining import Study
 from rbmlib.experiments.retraining_effects import UNKNOWN, bootstrap_difference, bootstrap_mean, gain
 from rbmlib.experiments.scorecard import CATALOGUE
 from rbmlib.figures import couplings_pca as plane_figures
@@ -85,11 +87,11 @@ def stored(tiny, tiny_store):
 
 
 def test_measures_stand_at_their_pair_arm_replica_and_share(tiny, stored, parameters):
-    p, machines = retraining.check(parameters), tiny.machines
+    p, machines = mnist_arms.check(parameters), tiny.machines
     assert dict(machines.sizes) == {"pair": 2, "arm": 10, "replica": 3, "removed": 3, "part": 2}
     assert machines.arm.values.tolist() == list(ARMS)
-    for pair, replica, arm in retraining.design(p):
-        here = machines.sel(pair=retraining.label_of(pair), arm=arm, replica=replica)
+    for pair, replica, arm in mnist_arms.design(p):
+        here = machines.sel(pair=mnist_arms.label_of(pair), arm=arm, replica=replica)
         trained, drawn, judged = map(stored, retraining.arm_cells(p, arm, pair, replica))
         for source, names in (
             (drawn, ("aai", "second_moment", "kept")),
@@ -173,7 +175,7 @@ def test_what_cannot_be_meant_is_refused_before_any_cell(study, changed, message
 
 @pytest.mark.parametrize("name", ["book", "quick"])
 def test_profiles_are_accepted(name):
-    retraining.check(retraining.PROFILES[name].parameters)
+    mnist_arms.check(retraining.PROFILES[name].parameters)
 
 
 # --- made-up machines -------------------------------------------------------------------------------------------------
