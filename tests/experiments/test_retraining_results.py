@@ -429,7 +429,9 @@ def test_rules_on_classes_find_what_was_put_in():
     assert marks["B6.mask-explains"] == ["fails"] * 2
     assert marks["B6.beyond-pairs"] == ["holds"] * 8
     assert "no pair has them" in found["B6.targeted-pruning"].lead
-    with_control = {pair: comparison(14.0, n=8, shared=0.5, seed=at, control=True) for at, pair in enumerate(PAIRS)}
+    with_control = {
+        pair: comparison(14.0, n=8, shared=0.5, seed=at, control=True) for at, pair in enumerate(PAIRS)
+    }
     study = couplings_pca.Study(with_control, couplings_separation.separations(with_control))
     assert [part.mark for part in couplings_pca_rules.targeted_rule(study).parts] == ["holds"] * 4
     for name, one in found.items():
