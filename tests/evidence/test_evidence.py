@@ -407,7 +407,7 @@ def test_git_says_when_the_words_of_a_rule_last_changed(tmp_path):
 
 
 def published() -> list[dict]:
-    path = Path(__file__).parents[1] / "experiments" / "golden_evidence.json"
+    path = Path(__file__).parents[1] / "evidence" / "golden_evidence.json"
     return [
         one
         for study in json.loads(path.read_text(encoding="utf-8")).values()

@@ -1,7 +1,7 @@
 """Every verdict and every quoted number that the published results give, as JSON.
 
-    python tests/experiments/golden_evidence.py            compare with golden_evidence.json, end with 1 if it differs
-    python tests/experiments/golden_evidence.py --write    write it anew
+    python tests/evidence/golden_evidence.py            compare with golden_evidence.json, end with 1 if it differs
+    python tests/evidence/golden_evidence.py --write    write it anew
 
 Verdicts and numbers come from the published results alone; nothing is computed that is not there.
 """
