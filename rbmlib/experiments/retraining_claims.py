@@ -28,7 +28,7 @@ PAIRS = ([0.0, 0.86], [0.2, 0.888], [0.4, 0.916], [0.6, 0.944])
 Parameters = Mapping[str, Any]
 
 
-def objection(p: Parameters) -> str | None:
+def objection(p: Mapping[str, Any]) -> str | None:
     """Why a run cannot settle the claims, which are about the paper's setting and four cases; None if it can."""
     if differs := other_machines(p):
         return differs
