@@ -67,7 +67,8 @@ class Clone:
         self.failing = folder / "failing"
         for path in (self.root / "notebooks", self.root / "book", self.code, self.notes):
             path.mkdir(parents=True)
-        shutil.copytree(ROOT / "rbmlib", self.root / "rbmlib", ignore=shutil.ignore_patterns("__pycache__"))
+        for package in ("rbmlib", "book/rbmbook"):
+            shutil.copytree(ROOT / package, self.root / package, ignore=shutil.ignore_patterns("__pycache__"))
         shutil.copy(ROOT / "pyproject.toml", self.root)
         (self.root / "_toc.yml").write_text("format: jb-book\nroot: book/executed/sketch\n")
         (self.root / "rbmlib" / "experiments" / "sketch.py").write_text(SKETCH_EXPERIMENT)
@@ -77,7 +78,7 @@ class Clone:
     def environment(self, **changes: str) -> dict[str, str]:
         """Environment of a process that runs this clone's code."""
         ours = {
-            "PYTHONPATH": f"{self.root}{os.pathsep}{self.code}",
+            "PYTHONPATH": os.pathsep.join(map(str, (self.root, self.root / "book", self.code))),
             "PYTHONDONTWRITEBYTECODE": "1",
             "RBMLIB_CACHE": str(self.cache),
             "SKETCH_NOTES": str(self.notes),

@@ -113,7 +113,9 @@ def test_everything_that_the_package_imports_is_required_by_name() -> None:
             elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
                 modules = [node.module]
             for top in (
-                {module.partition(".")[0] for module in modules} - sys.stdlib_module_names - {"rbmlib"}
+                {module.partition(".")[0] for module in modules}
+                - sys.stdlib_module_names
+                - {"rbmlib", "rbmbook"}
             ):
                 assert required & {canonicalize_name(home) for home in homes[top]}, f"{path.name}: {top}"
 
@@ -231,21 +233,27 @@ def test_hooks_and_workflows_run_what_is_here() -> None:
 # The wheel
 
 
-def test_the_wheel_holds_the_whole_package_and_imports_alone(tmp_path: Path) -> None:
+def test_the_wheel_holds_both_packages_and_imports_alone(tmp_path: Path) -> None:
     source = tmp_path / "source"
     source.mkdir()
     for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, source)
     droppings = shutil.ignore_patterns("__pycache__", "*.pyc", "*.nbi", "*.nbc")
-    shutil.copytree(ROOT / "rbmlib", source / "rbmlib", ignore=droppings)
+    for package in ("rbmlib", "book/rbmbook"):
+        shutil.copytree(ROOT / package, source / package, ignore=droppings)
     build = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", tmp_path, source]
     built = subprocess.run(build, capture_output=True, text=True)
     assert built.returncode == 0, built.stdout + built.stderr
     (wheel,) = tmp_path.glob("rbmlib-*.whl")
 
     with zipfile.ZipFile(wheel) as archive:
-        packed = {name for name in archive.namelist() if name.startswith("rbmlib/")}
-        present = {str(path.relative_to(source)) for path in (source / "rbmlib").rglob("*") if path.is_file()}
+        packed = {name for name in archive.namelist() if name.startswith(("rbmlib/", "rbmbook/"))}
+        present = {
+            str(path.relative_to(home))
+            for home, package in ((source, "rbmlib"), (source / "book", "rbmbook"))
+            for path in (home / package).rglob("*")
+            if path.is_file()
+        }
         assert packed == present
         assert {"rbmlib/py.typed", "rbmlib/kernels/gibbs.py", "rbmlib/experiments/claims.toml"} <= packed
         assert any(name.endswith("licenses/LICENSE") for name in archive.namelist())
@@ -253,11 +261,12 @@ def test_the_wheel_holds_the_whole_package_and_imports_alone(tmp_path: Path) -> 
 
     script = (
         f"import sys; sys.path.insert(0, {str(tmp_path / 'site')!r})\n"
-        "import importlib, pkgutil, rbmlib\n"
-        "for module in pkgutil.walk_packages(rbmlib.__path__, 'rbmlib.'):\n"
+        "import importlib, pkgutil, rbmbook, rbmlib\n"
+        "for package in (rbmlib, rbmbook):\n"
+        "  for module in pkgutil.walk_packages(package.__path__, package.__name__ + '.'):\n"
         "    if not module.name.endswith('__main__'):\n"
         "        importlib.import_module(module.name)\n"
-        "assert all('site' in m.__file__ for n, m in sys.modules.items() if n.split('.')[0] == 'rbmlib')\n"
+        "assert all('site' in m.__file__ for n, m in sys.modules.items() if n.split('.')[0] in ('rbmlib', 'rbmbook'))\n"
     )
     done = subprocess.run([sys.executable, "-I", "-c", script], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

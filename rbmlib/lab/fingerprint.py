@@ -28,9 +28,8 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from rbmlib.lab.errors import FingerprintError
-from rbmlib.lab.syntax import Import, ModuleSource, parse_module
+from rbmlib.lab.syntax import PACKAGES, Import, ModuleSource, is_own, parse_module
 
-PACKAGE = "rbmlib"
 #: Parts of the package that no result may depend on.
 EXCLUDED = ("rbmlib.lab", "rbmlib.figures", "rbmlib.publish", "rbmlib.cli", "rbmlib.__main__")
 #: What an experiment may name all the same: it says what to compute, not how.
@@ -240,7 +239,7 @@ class _Closure:
                     self.imported(
                         module, target if target.attribute not in (None, "*") else Import(loaded), ()
                     )
-                own += target.module.partition(".")[0] == module.name.partition(".")[0]
+                own += is_own(target.module, module.name)
 
     def digest(self) -> str:
         """Hash of all that was reached, wherever it stands."""
@@ -346,7 +345,7 @@ def source_root(package: str) -> Path:
 
 
 def code_fingerprint(function: Callable[..., object]) -> str:
-    """Hash the code that a function runs within its own package and this one.
+    """Hash the code that a function runs within its own package and these two.
 
     Parameters
     ----------
@@ -365,7 +364,7 @@ def code_fingerprint(function: Callable[..., object]) -> str:
     """
     identity = (function.__module__, function.__qualname__)
     if identity not in _known:
-        packages = {PACKAGE, function.__module__.partition(".")[0]}
+        packages = {*PACKAGES, function.__module__.partition(".")[0]}
         roots = {package: source_root(package) for package in packages}
         _known[identity] = source_reach(*identity, roots).digest
     return _known[identity]

@@ -12,6 +12,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
 
+#: The packages that results are computed by, one and all: where in them code stands says nothing.
+PACKAGES = ("rbmlib", "rbmbook")
+
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 _COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 # Decorators that change something else than what they decorate, whatever their arguments.
@@ -80,6 +83,11 @@ class Import:
 
     module: str
     attribute: str | None = None
+
+
+def is_own(module: str, of: str) -> bool:
+    """Whether a module is of one's own package or of these two, so that its name is no part of a text."""
+    return module.partition(".")[0] in (*PACKAGES, of.partition(".")[0])
 
 
 def _imports(node: ast.Import | ast.ImportFrom, package: str) -> Iterator[tuple[str, Import, str]]:
@@ -164,10 +172,7 @@ class _References(ast.NodeVisitor):
 
     def _import(self, node: ast.Import | ast.ImportFrom) -> None:
         self.imports.extend((target, loaded) for _, target, loaded in _imports(node, self._package))
-        if (
-            isinstance(node, ast.ImportFrom)
-            and self.imports[-1][1].split(".")[0] == self._package.split(".")[0]
-        ):
+        if isinstance(node, ast.ImportFrom) and is_own(self.imports[-1][1], self._package):
             node.module, node.level = None, 0  # the reference says where it leads
 
     visit_Import = visit_ImportFrom = _import
@@ -324,9 +329,7 @@ class ModuleSource:
         lengths = [
             len(parts)
             for parts in dotted
-            if parts[0] == self.name.partition(".")[0]
-            and tuple(parts) == names[: len(parts)]
-            and len(parts) < len(names)
+            if is_own(parts[0], self.name) and tuple(parts) == names[: len(parts)] and len(parts) < len(names)
         ]
         return names[: max(lengths, default=1)]
 

@@ -163,7 +163,7 @@ def notebook_reach(project: Project, name: str) -> Reach:
     return code_reach(code_of(read_source(project.source(name))), packages_of(project))
 
 
-def code_reach(code: str, packages: Sequence[str] = ("rbmlib",)) -> Reach:
+def code_reach(code: str, packages: Sequence[str] = ("rbmbook", "rbmlib")) -> Reach:
     """All definitions that a notebook's code reaches, figures included.
 
     Parameters
@@ -251,7 +251,7 @@ def _without_line_ends(content: bytes) -> bytes:
 
 def packages_of(project: Project) -> list[str]:
     """Top-level packages that hold what a project's notebooks call."""
-    return sorted({"rbmlib", project.experiments.partition(".")[0]})
+    return sorted({"rbmlib", "rbmbook", project.experiments.partition(".")[0]})
 
 
 def _package_folder(package: str) -> Path:

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import pytest
 
+import rbmbook
 import rbmlib
 from rbmlib.lab import recompute
 from rbmlib.lab.fingerprint import source_reach
@@ -55,7 +56,7 @@ TRACE = """
 
     def note(frame, event, argument):
         module = frame.f_globals.get("__name__", "")
-        if event == "call" and module.startswith("rbmlib."):
+        if event == "call" and module.startswith(("rbmlib.", "rbmbook.")):
             used.add((module, frame.f_code.co_qualname))
 
     sys.setprofile(note)
@@ -87,15 +88,23 @@ class Copy:
     """A copy of the package whose files can be changed; nothing of it is ever imported."""
 
     def __init__(self, folder: Path) -> None:
-        self.root = folder / "rbmlib"
-        shutil.copytree(Path(rbmlib.__file__).parent, self.root, ignore=shutil.ignore_patterns("__pycache__"))
+        self.root = folder
+        for package in (rbmlib, rbmbook):
+            shutil.copytree(
+                Path(package.__file__).parent,
+                folder / package.__name__,
+                ignore=shutil.ignore_patterns("__pycache__"),
+            )
         self.originals: dict[Path, str] = {}
 
     def fingerprints(self, functions=OF_THE_CHAPTER) -> dict[str, str]:
-        return {name: source_reach(*name.rsplit(".", 1), {"rbmlib": self.root}).digest for name in functions}
+        return {name: source_reach(*name.rsplit(".", 1), self.roots()).digest for name in functions}
+
+    def roots(self) -> dict[str, Path]:
+        return {name: self.root / name for name in ("rbmlib", "rbmbook")}
 
     def path(self, module: str) -> Path:
-        base = self.root.joinpath(*module.split(".")[1:])
+        base = self.root.joinpath(*module.split("."))
         return base / "__init__.py" if base.is_dir() else base.with_suffix(".py")
 
     def write(self, path: Path, text: str) -> None:
@@ -214,12 +223,12 @@ def test_a_change_in_the_function_of_any_study_s_cell_makes_it_stale_and_unrelat
 @pytest.mark.parametrize(
     ("path", "old", "new", "expected"),
     [
-        ("experiments/tfim_cells.py", "GIBBS_STEPS = 100", "GIBBS_STEPS = 101", {"prune_trained", "prune_fitted"}),
-        ("experiments/tfim_cells.py", "RECORD_EVERY = 5", "RECORD_EVERY = 4", {"prune_trained", "train_only"}),
-        ("experiments/tfim_cells.py", '"portable", "dep', '"portablE", "dep', set(ALL)),
-        ("experiments/tfim_measures.py", '"kl_data": found', '"kl_data": 2 * found', set(ALL) - {"ground_state"}),
-        ("kernels/options.py", "fastmath=False", "fastmath=True", set(ALL)),
-        ("likelihood.py", "def fit(\n    rbm: RBM,", "def fit(\n    rbm: RBM,\n    mutant: int,", {"prune_fitted"}),
+        ("rbmlib/experiments/tfim_cells.py", "GIBBS_STEPS = 100", "GIBBS_STEPS = 101", {"prune_trained", "prune_fitted"}),
+        ("rbmlib/experiments/tfim_cells.py", "RECORD_EVERY = 5", "RECORD_EVERY = 4", {"prune_trained", "train_only"}),
+        ("rbmlib/experiments/tfim_cells.py", '"portable", "dep', '"portablE", "dep', set(ALL)),
+        ("rbmlib/experiments/tfim_measures.py", '"kl_data": found', '"kl_data": 2 * found', set(ALL) - {"ground_state"}),
+        ("rbmlib/kernels/options.py", "fastmath=False", "fastmath=True", set(ALL)),
+        ("rbmlib/likelihood.py", "def fit(\n    rbm: RBM,", "def fit(\n    rbm: RBM,\n    mutant: int,", {"prune_fitted"}),
     ],
 )  # fmt: skip
 def test_a_changed_constant_or_line_reaches_exactly_the_cells_that_use_it(
@@ -237,7 +246,7 @@ class Names:
         self.definitions: dict[tuple[str, str], list[ast.stmt]] = {}
         self.imports: dict[str, dict[str, tuple[str, str | None]]] = {}
         for path in root.rglob("*.py"):
-            parts = ("rbmlib", *path.relative_to(root).with_suffix("").parts)
+            parts = path.relative_to(root).with_suffix("").parts
             module = ".".join(parts).removesuffix(".__init__")
             tree = ast.parse(path.read_text())
             self.imports[module] = dict(self._imported(tree, parts[:-1]))
@@ -293,22 +302,25 @@ class Names:
 @pytest.mark.parametrize(
     ("path", "old", "new", "name", "n"),
     [
-        ("kernels/elementary.py", "_LN2_LOW = 1.90821492927058", "_LN2_LOW = 1.90821492927059", "_LN2_LOW", 24),
-        ("kernels/elementary.py", "_F32(0.6931470036506653)", "_F32(0.6931470036506654)", "_P1", 22),
-        ("kernels/annealing.py", "np.float32(0.6931470036506653)", "np.float32(0.6931470036506654)", "_P1", 4),
-        ("kernels/philox.py", "0xD2511F53", "0xD2511F55", "_M0", 31),
-        ("kernels/lanes.py", "0x3F800002", "0x3F800004", "_uniform_from_fraction_bits", 22),
-        ("kernels/contrastive_divergence.py", "_LOW = np.uint64(0xFFFFFFFF)", "_LOW = np.uint64(0xFFFFFFFE)", "_LOW", 0),
-        ("masks.py", "def random_mask(", "def random_mask(\n    mutant: int,", "random_mask", None),
-        ("pruning.py", "def prune(", "def prune(\n    mutant: int,", "prune", None),
-        ("quantum/mps.py", "class MatrixProductState:", "class MatrixProductState:\n    mutant = 1\n", "MatrixProductState", None),
+        ("rbmlib/kernels/elementary.py", "_LN2_LOW = 1.90821492927058", "_LN2_LOW = 1.90821492927059", "_LN2_LOW", 24),
+        ("rbmlib/kernels/elementary.py", "_F32(0.6931470036506653)", "_F32(0.6931470036506654)", "_P1", 22),
+        ("rbmlib/kernels/annealing.py", "np.float32(0.6931470036506653)", "np.float32(0.6931470036506654)", "_P1", 4),
+        ("rbmlib/kernels/philox.py", "0xD2511F53", "0xD2511F55", "_M0", 31),
+        ("rbmlib/kernels/lanes.py", "0x3F800002", "0x3F800004", "_uniform_from_fraction_bits", 22),
+        ("rbmlib/kernels/contrastive_divergence.py", "_LOW = np.uint64(0xFFFFFFFF)", "_LOW = np.uint64(0xFFFFFFFE)", "_LOW", 0),
+        ("rbmlib/masks.py", "def random_mask(", "def random_mask(\n    mutant: int,", "random_mask", None),
+        ("rbmlib/pruning.py", "def prune(", "def prune(\n    mutant: int,", "prune", None),
+        (
+            "rbmlib/quantum/mps.py", "class MatrixProductState:",
+            "class MatrixProductState:\n    mutant = 1\n", "MatrixProductState", None,
+        ),
     ],
 )  # fmt: skip
 def test_joblib_1287_redun_99_a_changed_coefficient_or_callee_makes_exactly_the_cells_stale_that_lead_there(
     copy, original, path, old, new, name, n
 ):
     """Which they are is told by another graph of names; counts of the day this was written show that it sees enough."""
-    module = ".".join(("rbmlib", *Path(path).with_suffix("").parts))
+    module = ".".join(Path(path).with_suffix("").parts)
     names = Names(copy.root)
     expected = {each for each in original if (module, name) in names.reached(*each.rsplit(".", 1))}
     assert len(expected) >= (1 if n is None else n)
@@ -324,7 +336,7 @@ def renamed(root: Path, target: Path, new_names: dict[str, str]) -> None:
         return new_names.get(module, module)
 
     for path in sorted(root.rglob("*.py")):
-        parts = ("rbmlib", *path.relative_to(root).with_suffix("").parts)
+        parts = path.relative_to(root).with_suffix("").parts
         tree = ast.parse(path.read_text())
         for node in ast.walk(tree):
             if isinstance(node, ast.ImportFrom):
@@ -340,7 +352,7 @@ def renamed(root: Path, target: Path, new_names: dict[str, str]) -> None:
                     assert alias.name not in new_names or alias.asname
                     alias.name = now(alias.name)
         module = ".".join(parts).removesuffix(".__init__")
-        file = target.joinpath(*now(module).split(".")[1:])
+        file = target.joinpath(*now(module).split("."))
         file = file / "__init__.py" if path.name == "__init__.py" else file.with_suffix(".py")
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(ast.unparse(tree))
@@ -353,16 +365,20 @@ def test_every_module_of_the_package_may_be_renamed_whatever_that_does_to_their_
     root = whole_copy.root
     rooms = ("lab", "publish", "figures")  # what no result may reach is told by name
     modules = sorted(
-        ".".join(("rbmlib", *path.relative_to(root).with_suffix("").parts))
+        ".".join(path.relative_to(root).with_suffix("").parts)
         for path in root.rglob("*.py")
-        if not path.stem.startswith("__") and path.relative_to(root).parts[0] not in (*rooms, "cli.py")
+        if not path.stem.startswith("__") and path.relative_to(root).parts[1] not in (*rooms, "cli.py")
     )
     shuffled = modules[::-1] if order == "reversed" else random.Random(order).sample(modules, len(modules))
     new_names = {m: f"{m.rpartition('.')[0]}.m{place:03}" for place, m in enumerate(shuffled)}
-    renamed(root, tmp_path / "rbmlib", new_names)
+    renamed(root, tmp_path, new_names)
     for name, digest in original.items():
         module, _, function = name.rpartition(".")
-        found = source_reach(new_names.get(module, module), function, {"rbmlib": tmp_path / "rbmlib"}).digest
+        found = source_reach(
+            new_names.get(module, module),
+            function,
+            {"rbmlib": tmp_path / "rbmlib", "rbmbook": tmp_path / "rbmbook"},
+        ).digest
         assert found == digest, name
 
 
@@ -397,8 +413,8 @@ def test_docstrings_layout_comments_and_annotations_leave_every_key_alone(copy, 
 
 
 OUTSIDE = (
-    "figures", "publish", "lab", "evidence", "cli.py", "__main__.py", "experiments/scorecard.py", "experiments/tolerances.py",
-    "experiments/*_rules.py", "experiments/*_claims.py",
+    "*/figures", "*/publish", "*/lab", "*/cli.py", "*/__main__.py", "rbmlib/experiments/scorecard.py",
+    "rbmlib/experiments/tolerances.py", "rbmlib/experiments/*_rules.py", "rbmlib/experiments/*_claims.py",
 )  # fmt: skip
 
 
