@@ -74,7 +74,7 @@ def _foreseen(error: Exception) -> bool:
     if isinstance(error, PublishError):
         return True
     try:
-        from rbmlib.lab.errors import LabError
+        from rbmbook.lab.errors import LabError
     except ModuleNotFoundError:
         return False
     return isinstance(error, LabError)
@@ -471,7 +471,7 @@ def restamp(ctx: click.Context, name: str, profile: str, cells: int, workers: in
     Recomputes randomly chosen results; only if all are equal to the stored ones, the others are filed under
     the new code, with a note that this was done.
     """
-    from rbmlib.lab.restamp import restamp as carry_over
+    from rbmbook.lab.restamp import restamp as carry_over
     from rbmlib.publish.run import settle
 
     project = _project(ctx)

@@ -134,8 +134,8 @@ def worker(seed):
 SKETCH_EXPERIMENT = """
 from sketch_cells import draw, ground
 
-from rbmlib.lab.cell import Cell
-from rbmlib.lab.profiles import Profile
+from rbmbook.lab.cell import Cell
+from rbmbook.lab.profiles import Profile
 
 PROFILES = {
     "book": Profile({"n_seeds": 6, "seconds": 0.0}, "a blink"),
@@ -168,7 +168,7 @@ profile: str = "book"  # set by the command
 
 ```{code-cell} ipython3
 from rbmlib.experiments.sketch import cells
-from rbmlib.lab.sweep import sweep
+from rbmbook.lab.sweep import sweep
 
 len(sweep(cells(n_seeds, seconds)))
 ```

@@ -8,9 +8,9 @@ import sys
 import numpy as np
 import pytest
 
+from rbmbook.lab.errors import StoreNotWritable
+from rbmbook.lab.files import write_whole as write_result
 from rbmlib import files
-from rbmlib.lab.errors import StoreNotWritable
-from rbmlib.lab.files import write_whole as write_result
 from rbmlib.publish.errors import NotWritable
 from rbmlib.publish.notebook import write_whole as write_text
 

@@ -11,11 +11,11 @@ from typing import Any
 
 import xarray as xr
 
+from rbmbook.lab.cell import Cell
+from rbmbook.lab.profiles import Profile, resolve
+from rbmbook.lab.sweep import sweep
 from rbmlib.analysis.collapse import FEWEST_REPLICAS
 from rbmlib.analysis.drops import total_removed
-from rbmlib.lab.cell import Cell
-from rbmlib.lab.profiles import Profile, resolve
-from rbmlib.lab.sweep import sweep
 
 from . import mnist_judges, mnist_standard
 from .quality_drops import effective_digits

@@ -12,12 +12,12 @@ from typing import Any, NamedTuple
 
 import xarray as xr
 
-from rbmlib.evidence.claims import Rule, Verdict
-from rbmlib.evidence.claims import settle as settle_by
-from rbmlib.evidence.estimates import Estimate
-from rbmlib.evidence.rules import Finding, Part, above, finding, missing, within
-from rbmlib.evidence.words import percent
-from rbmlib.lab.profiles import label, resolve
+from rbmbook.evidence.claims import Rule, Verdict
+from rbmbook.evidence.claims import settle as settle_by
+from rbmbook.evidence.estimates import Estimate
+from rbmbook.evidence.rules import Finding, Part, above, finding, missing, within
+from rbmbook.evidence.words import percent
+from rbmbook.lab.profiles import label, resolve
 
 from . import collapse
 from . import collapse_numbers as told

@@ -14,10 +14,10 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from rbmbook.evidence.estimates import Estimate, bootstrap_interval, mean_interval, slopes
+from rbmbook.evidence.words import DASH, interval_text, joined, number, percent
 from rbmlib.analysis.collapse import Collapse, bootstrap_collapse
 from rbmlib.analysis.drops import NEVER, find_crossing, find_drop
-from rbmlib.evidence.estimates import Estimate, bootstrap_interval, mean_interval, slopes
-from rbmlib.evidence.words import DASH, interval_text, joined, number, percent
 
 from .collapse import BIASES, STEP
 from .quality_drops import MEASURES

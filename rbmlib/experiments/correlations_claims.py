@@ -12,11 +12,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import xarray as xr
 
-from rbmlib.evidence.claims import Rule, Verdict
-from rbmlib.evidence.claims import settle as settle_by
-from rbmlib.evidence.curves import falls_below, removed_at
-from rbmlib.evidence.estimates import mean_interval, paired_difference, unpaired_difference
-from rbmlib.evidence.rules import (
+from rbmbook.evidence.claims import Rule, Verdict
+from rbmbook.evidence.claims import settle as settle_by
+from rbmbook.evidence.curves import falls_below, removed_at
+from rbmbook.evidence.estimates import mean_interval, paired_difference, unpaired_difference
+from rbmbook.evidence.rules import (
     Finding,
     Part,
     above,
@@ -29,8 +29,8 @@ from rbmlib.evidence.rules import (
     other_setting,
     within,
 )
-from rbmlib.evidence.words import joined, number, percent, span
-from rbmlib.lab.profiles import label, resolve
+from rbmbook.evidence.words import joined, number, percent, span
+from rbmbook.lab.profiles import label, resolve
 
 from . import correlations
 from . import correlations_rules as rules

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from rbmlib.evidence.curves import falls_below, removed_at
-from rbmlib.evidence.estimates import mean_interval
-from rbmlib.evidence.words import DASH
-from rbmlib.evidence.words import removed_percent as percent
+from rbmbook.evidence.curves import falls_below, removed_at
+from rbmbook.evidence.estimates import mean_interval
+from rbmbook.evidence.words import DASH
+from rbmbook.evidence.words import removed_percent as percent
 
 from . import correlations_rules as rules
 from .correlations import Study, is_enumerated

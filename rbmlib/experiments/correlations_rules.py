@@ -15,7 +15,7 @@ import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import minimize_scalar
 
-from rbmlib.evidence.estimates import slopes
+from rbmbook.evidence.estimates import slopes
 from rbmlib.pruning import connected_components, min_weights_to_connect
 
 LIGHT, HEAVY = 0.9, 0.5

@@ -11,9 +11,9 @@ from typing import Any, NamedTuple
 
 import xarray as xr
 
-from rbmlib.lab.cell import Cell
-from rbmlib.lab.profiles import Profile, resolve
-from rbmlib.lab.sweep import sweep
+from rbmbook.lab.cell import Cell
+from rbmbook.lab.profiles import Profile, resolve
+from rbmbook.lab.sweep import sweep
 
 from . import couplings_cells, mnist_arms
 from .couplings_separation import separations

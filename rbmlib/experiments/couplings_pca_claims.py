@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from rbmlib.evidence.claims import Verdict
-from rbmlib.evidence.claims import settle as settle_by
-from rbmlib.lab.profiles import label, resolve
+from rbmbook.evidence.claims import Verdict
+from rbmbook.evidence.claims import settle as settle_by
+from rbmbook.lab.profiles import label, resolve
 
 from . import couplings_pca
 from .couplings_pca import PROFILES, Study

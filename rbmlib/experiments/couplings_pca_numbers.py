@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
-from rbmlib.evidence.claims import Verdict
-from rbmlib.evidence.rules import Finding
-from rbmlib.evidence.words import span
+from rbmbook.evidence.claims import Verdict
+from rbmbook.evidence.rules import Finding
+from rbmbook.evidence.words import span
 
 from .couplings_pca_rules import RULES, VANISHES
 from .couplings_separation import AXES, arms_and_replicas, gram_of

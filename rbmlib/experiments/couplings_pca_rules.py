@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from rbmlib.evidence.claims import Rule
-from rbmlib.evidence.estimates import Estimate
-from rbmlib.evidence.rules import Finding, Part, above, finding, missing, within
+from rbmbook.evidence.claims import Rule
+from rbmbook.evidence.estimates import Estimate
+from rbmbook.evidence.rules import Finding, Part, above, finding, missing, within
 
 from .couplings_separation import difference, kinship
 from .retraining_rules import beside_them, counted, spanned

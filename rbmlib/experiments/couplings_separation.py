@@ -21,8 +21,8 @@ import xarray as xr
 from numpy.typing import NDArray
 from scipy.special import stdtrit
 
+from rbmbook.evidence.estimates import Estimate
 from rbmlib.analysis.separation import FEWEST_REPLICAS, permutation_test, separation
-from rbmlib.evidence.estimates import Estimate
 
 AXES: Mapping[str, int] = {"leading": 10, "plane": 2}
 """How many principal axes the direction between groups is looked for in. The paper shows a plane; but which of the axes that

@@ -12,9 +12,9 @@ from typing import Any
 
 import xarray as xr
 
-from rbmlib.lab.cell import Cell
-from rbmlib.lab.profiles import Profile, resolve
-from rbmlib.lab.sweep import sweep
+from rbmbook.lab.cell import Cell
+from rbmbook.lab.profiles import Profile, resolve
+from rbmbook.lab.sweep import sweep
 
 from . import tfim_machines
 from .tfim_measures import LONGEST_ENUMERATED_CHAIN

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from rbmlib.evidence.claims import Rule, Verdict
-from rbmlib.evidence.rules import Part, least
-from rbmlib.evidence.words import DASH, MINUS, percent, span
-from rbmlib.lab.profiles import resolve
+from rbmbook.evidence.claims import Rule, Verdict
+from rbmbook.evidence.rules import Part, least
+from rbmbook.evidence.words import DASH, MINUS, percent, span
+from rbmbook.lab.profiles import resolve
 
 from . import error_measures, tfim_machines
 from . import error_measures_rules as rules

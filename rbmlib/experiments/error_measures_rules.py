@@ -20,10 +20,10 @@ import xarray as xr
 from numpy.typing import NDArray
 from scipy.stats import spearmanr
 
-from rbmlib.evidence.estimates import Estimate, mean_interval
-from rbmlib.evidence.estimates import slopes as least_squares
-from rbmlib.evidence.rules import Finding, Part, above, below, finding, largest_excess, least
-from rbmlib.evidence.words import percent
+from rbmbook.evidence.estimates import Estimate, mean_interval
+from rbmbook.evidence.estimates import slopes as least_squares
+from rbmbook.evidence.rules import Finding, Part, above, below, finding, largest_excess, least
+from rbmbook.evidence.words import percent
 
 from .tfim_pruning_rules import CRITICAL, FEWEST_SEEDS, PARAMAGNETIC, PHYSICAL, at_field
 

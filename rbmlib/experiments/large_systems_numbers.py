@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from rbmlib.evidence.curves import doubled
-from rbmlib.evidence.words import DASH
-from rbmlib.evidence.words import removed_percent as percent
+from rbmbook.evidence.curves import doubled
+from rbmbook.evidence.words import DASH
+from rbmbook.evidence.words import removed_percent as percent
 
 from .correlations import Place, n_hidden
 from .large_systems_cells import METHODS

@@ -9,10 +9,10 @@ import numpy as np
 import xarray as xr
 from scipy.stats import binom, norm
 
-from rbmlib.evidence.claims import Rule, Verdict
-from rbmlib.evidence.rules import Part
-from rbmlib.evidence.words import DASH, MINUS, percent
-from rbmlib.lab.profiles import resolve
+from rbmbook.evidence.claims import Rule, Verdict
+from rbmbook.evidence.rules import Part
+from rbmbook.evidence.words import DASH, MINUS, percent
+from rbmbook.lab.profiles import resolve
 
 from . import magnetization, tfim_machines
 from . import magnetization_rules as rules

@@ -10,9 +10,9 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from rbmlib.evidence.estimates import mean_interval
-from rbmlib.evidence.rules import Finding, above, below, finding, largest, last, within
-from rbmlib.evidence.words import percent
+from rbmbook.evidence.estimates import mean_interval
+from rbmbook.evidence.rules import Finding, above, below, finding, largest, last, within
+from rbmbook.evidence.words import percent
 
 RESEMBLANCE = 0.05
 """A dense machine resembles its training set if each deviation is at most this: what a reader could still see

@@ -29,8 +29,8 @@ from typing import Any
 
 import numpy as np
 
+from rbmbook.lab.cell import Cell
 from rbmlib.kernels.initialisation import derived_seed
-from rbmlib.lab.cell import Cell
 
 from . import mnist_cells, mnist_judges, mnist_standard, retraining_cells
 

@@ -16,10 +16,10 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from rbmbook.lab.cell import Cell
 from rbmlib import checkpoints
 from rbmlib.batched import BatchState, train_batch
 from rbmlib.batched_tensors import RUNNING, device_name
-from rbmlib.lab.cell import Cell
 from rbmlib.persistent import LinearDecay
 
 from . import mnist_standard

@@ -15,10 +15,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import xarray as xr
 
+from rbmbook.lab.cell import Cell
+from rbmbook.lab.profiles import Profile, resolve
+from rbmbook.lab.sweep import sweep
 from rbmlib.analysis.drops import total_removed
-from rbmlib.lab.cell import Cell
-from rbmlib.lab.profiles import Profile, resolve
-from rbmlib.lab.sweep import sweep
 from rbmlib.mnist.diversity import expected_entropy, expected_imbalance
 
 from . import mnist_judges, mnist_standard

@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from rbmlib.evidence.claims import Rule, Verdict
-from rbmlib.evidence.claims import settle as settle_by
-from rbmlib.evidence.rules import Finding, Part, decide, finding, least, missing
-from rbmlib.evidence.words import number, percent, span
-from rbmlib.lab.profiles import label, resolve
+from rbmbook.evidence.claims import Rule, Verdict
+from rbmbook.evidence.claims import settle as settle_by
+from rbmbook.evidence.rules import Finding, Part, decide, finding, least, missing
+from rbmbook.evidence.words import number, percent, span
+from rbmbook.lab.profiles import label, resolve
 from rbmlib.mnist.appearance import Appearance
 from rbmlib.mnist.diversity import FEWEST_ACCEPTED
 

@@ -12,9 +12,9 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from rbmbook.evidence.estimates import Estimate, mean_interval
+from rbmbook.evidence.words import DASH, MINUS, percent, scientific
 from rbmlib.analysis.drops import NEVER, find_drop, total_removed
-from rbmlib.evidence.estimates import Estimate, mean_interval
-from rbmlib.evidence.words import DASH, MINUS, percent, scientific
 from rbmlib.mnist.appearance import noise_of_equal_ink
 
 from .mnist_dilution_claims import curves_of

@@ -13,9 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from rbmlib.analysis.drops import drops, find_drop, total_removed
-from rbmlib.evidence.estimates import Estimate, bootstrap_interval, mean_interval, paired_difference, slopes
-from rbmlib.evidence.rules import (
+from rbmbook.evidence.estimates import Estimate, bootstrap_interval, mean_interval, paired_difference, slopes
+from rbmbook.evidence.rules import (
     Finding,
     Part,
     above,
@@ -29,7 +28,8 @@ from rbmlib.evidence.rules import (
     missing,
     within,
 )
-from rbmlib.evidence.words import interval_text, percent
+from rbmbook.evidence.words import interval_text, percent
+from rbmlib.analysis.drops import drops, find_drop, total_removed
 from rbmlib.mnist.appearance import Appearance, noise_of_equal_ink
 
 from .quality_drops import MEASURES, effective_digits, estimate_drops

@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from rbmbook.lab.cell import Cell, canonical_json
 from rbmlib.kernels.initialisation import derived_seed
-from rbmlib.lab.cell import Cell, canonical_json
 
 from . import mnist_judge_cells as compute
 from . import mnist_standard

@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from rbmbook.evidence.words import DASH, percent, scientific
+from rbmbook.lab.cell import Cell
+from rbmbook.lab.profiles import Profile, resolve
+from rbmbook.lab.sweep import sweep
 from rbmlib.analysis.drops import total_removed
-from rbmlib.evidence.words import DASH, percent, scientific
 from rbmlib.kernels.initialisation import derived_seed
-from rbmlib.lab.cell import Cell
-from rbmlib.lab.profiles import Profile, resolve
-from rbmlib.lab.sweep import sweep
 from rbmlib.mnist.diversity import expected_imbalance
 from rbmlib.mnist.images import permutation
 

@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from rbmbook.lab.cell import Cell
 from rbmlib.kernels.initialisation import derived_seed
-from rbmlib.lab.cell import Cell
 from rbmlib.mnist.data import MNIST, MNIST_CHECKSUM
 from rbmlib.pruning import CRITERIA
 

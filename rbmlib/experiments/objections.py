@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from rbmlib.evidence.rules import other_setting
+from rbmbook.evidence.rules import other_setting
 from rbmlib.mnist.data import MNIST_CHECKSUM
 
 from .tfim_pruning_rules import CRITICAL, FEWEST_SEEDS, PARAMAGNETIC

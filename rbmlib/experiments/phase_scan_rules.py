@@ -1,7 +1,7 @@
 """Rules for the share of the weights that can be removed, field by field.
 
 Every threshold stands here and was written before the results. Two readings stand beside each other: the
-onsets of :func:`rbmlib.evidence.curves.onsets`, whose threshold is the scatter of the dense machines,
+onsets of :func:`rbmbook.evidence.curves.onsets`, whose threshold is the scatter of the dense machines,
 and levels that a curve crosses, interpolated between stages: twice the dense divergence, and a given infidelity,
 both of the machines' even parts, which do not depend on how the two wells of the ordered phase are balanced.
 """
@@ -15,10 +15,10 @@ import xarray as xr
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 
-from rbmlib.evidence.curves import DOUBLING, crossing, log_growth, onsets
-from rbmlib.evidence.estimates import Estimate, bootstrap_interval
-from rbmlib.evidence.words import DASH, listed
-from rbmlib.evidence.words import removed_percent as percent
+from rbmbook.evidence.curves import DOUBLING, crossing, log_growth, onsets
+from rbmbook.evidence.estimates import Estimate, bootstrap_interval
+from rbmbook.evidence.words import DASH, listed
+from rbmbook.evidence.words import removed_percent as percent
 
 from .tfim_pruning_rules import CRITICAL, NAMES, PARAMAGNETIC, PLOTTED
 

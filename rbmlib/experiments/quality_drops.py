@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from rbmbook.evidence.estimates import Estimate, bootstrap_interval
 from rbmlib.analysis.drops import Measure, drops
-from rbmlib.evidence.estimates import Estimate, bootstrap_interval
 
 MEASURES = {
     "quality": Measure(True, "Q"),

@@ -15,9 +15,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import xarray as xr
 
-from rbmlib.lab.cell import Cell
-from rbmlib.lab.profiles import Profile, resolve
-from rbmlib.lab.sweep import sweep
+from rbmbook.lab.cell import Cell
+from rbmbook.lab.profiles import Profile, resolve
+from rbmbook.lab.sweep import sweep
 
 from . import mnist_judges, mnist_standard
 

@@ -9,12 +9,12 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from rbmbook.evidence.claims import Rule, Verdict
+from rbmbook.evidence.claims import settle as settle_by
+from rbmbook.evidence.rules import Finding, Part
+from rbmbook.evidence.words import DASH, percent
+from rbmbook.lab.profiles import label, resolve
 from rbmlib.analysis.drops import find_drop
-from rbmlib.evidence.claims import Rule, Verdict
-from rbmlib.evidence.claims import settle as settle_by
-from rbmlib.evidence.rules import Finding, Part
-from rbmlib.evidence.words import DASH, percent
-from rbmlib.lab.profiles import label, resolve
 
 from . import mnist_dilution_rules as rules
 from . import quality_judge

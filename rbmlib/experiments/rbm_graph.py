@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from rbmlib.lab.cell import Cell
-from rbmlib.lab.profiles import Profile, resolve
+from rbmbook.lab.cell import Cell
+from rbmbook.lab.profiles import Profile, resolve
 from rbmlib.rbm import RBM
 
 from . import tfim_standard

@@ -9,12 +9,12 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from rbmlib.evidence.claims import Rule, Verdict
-from rbmlib.evidence.claims import settle as settle_by
-from rbmlib.evidence.estimates import mean_interval, paired_difference
-from rbmlib.evidence.rules import Finding, Part, above, finding, other_setting
-from rbmlib.evidence.words import DASH, percent, span
-from rbmlib.lab.profiles import label, resolve
+from rbmbook.evidence.claims import Rule, Verdict
+from rbmbook.evidence.claims import settle as settle_by
+from rbmbook.evidence.estimates import mean_interval, paired_difference
+from rbmbook.evidence.rules import Finding, Part, above, finding, other_setting
+from rbmbook.evidence.words import DASH, percent, span
+from rbmbook.lab.profiles import label, resolve
 from rbmlib.pruning import connected_components, weight_concentration
 
 from . import rbm_graph

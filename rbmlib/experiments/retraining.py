@@ -12,10 +12,10 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from rbmbook.lab.cell import Cell
+from rbmbook.lab.profiles import Profile, resolve
+from rbmbook.lab.sweep import sweep
 from rbmlib.analysis.drops import LEAST_FALL, LEAST_RISE, NEVER, Measure, find_drop, total_removed
-from rbmlib.lab.cell import Cell
-from rbmlib.lab.profiles import Profile, resolve
-from rbmlib.lab.sweep import sweep
 
 from . import mnist_arms, mnist_judges, mnist_standard
 from .mnist_arms import ARMS, arms_of, check, design, judged_cell, label_of, machine_cell, sample_cell

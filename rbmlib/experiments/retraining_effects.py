@@ -15,7 +15,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
-from rbmlib.evidence.estimates import Estimate
+from rbmbook.evidence.estimates import Estimate
 
 from .mnist_arms import FEWEST_REPLICAS
 

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import xarray as xr
 
+from rbmbook.evidence.claims import Rule, Verdict
+from rbmbook.evidence.estimates import Estimate
+from rbmbook.evidence.rules import Finding, Part
+from rbmbook.evidence.words import DASH, MINUS
 from rbmlib.analysis.drops import NEVER
-from rbmlib.evidence.claims import Rule, Verdict
-from rbmlib.evidence.estimates import Estimate
-from rbmlib.evidence.rules import Finding, Part
-from rbmlib.evidence.words import DASH, MINUS
 
 from .retraining_effects import bootstrap_mean, decomposition, gain
 from .retraining_rules import FAILED, RULES, counted, spanned

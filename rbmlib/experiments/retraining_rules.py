@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from rbmlib.evidence.claims import Rule
-from rbmlib.evidence.rules import Finding, Mark, Part, above, below, finding, missing
-from rbmlib.evidence.words import span
+from rbmbook.evidence.claims import Rule
+from rbmbook.evidence.rules import Finding, Mark, Part, above, below, finding, missing
+from rbmbook.evidence.words import span
 
 from .retraining_effects import (
     QUANTITIES,

@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from rbmlib.evidence.claims import Rule, Verdict
-from rbmlib.evidence.claims import settle as settle_by
-from rbmlib.evidence.curves import doubled
-from rbmlib.evidence.rules import Finding, Part, other_setting
-from rbmlib.evidence.words import DASH
-from rbmlib.evidence.words import removed_percent as percent
-from rbmlib.lab.profiles import label, resolve
+from rbmbook.evidence.claims import Rule, Verdict
+from rbmbook.evidence.claims import settle as settle_by
+from rbmbook.evidence.curves import doubled
+from rbmbook.evidence.rules import Finding, Part, other_setting
+from rbmbook.evidence.words import DASH
+from rbmbook.evidence.words import removed_percent as percent
+from rbmbook.lab.profiles import label, resolve
 
 from . import schedules
 from . import schedules_rules as rules

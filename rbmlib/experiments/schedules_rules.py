@@ -14,8 +14,8 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from rbmlib.evidence.estimates import Estimate, mean_interval
-from rbmlib.evidence.rules import Finding, Mark, Part, finding
+from rbmbook.evidence.estimates import Estimate, mean_interval
+from rbmbook.evidence.rules import Finding, Mark, Part, finding
 
 from .schedules import STANDARD
 from .tfim_pruning_rules import PLOTTED

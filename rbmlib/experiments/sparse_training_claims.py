@@ -14,12 +14,12 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from rbmbook.evidence.claims import Rule, Verdict
+from rbmbook.evidence.claims import settle as settle_by
+from rbmbook.evidence.rules import Finding, Part, largest_excess, other_setting
+from rbmbook.evidence.words import DASH, number
+from rbmbook.lab.profiles import label, resolve
 from rbmlib.clusters import clusters, standing_out
-from rbmlib.evidence.claims import Rule, Verdict
-from rbmlib.evidence.claims import settle as settle_by
-from rbmlib.evidence.rules import Finding, Part, largest_excess, other_setting
-from rbmlib.evidence.words import DASH, number
-from rbmlib.lab.profiles import label, resolve
 
 from . import sparse_training
 from . import sparse_training_cluster_rules as cluster_rules

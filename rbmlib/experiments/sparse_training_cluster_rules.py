@@ -11,9 +11,9 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from rbmbook.evidence.estimates import bootstrap_interval, mean_interval, paired_difference, slopes
+from rbmbook.evidence.rules import Finding, above, every, finding, largest, least, within
 from rbmlib.clusters import cluster_statistic
-from rbmlib.evidence.estimates import bootstrap_interval, mean_interval, paired_difference, slopes
-from rbmlib.evidence.rules import Finding, above, every, finding, largest, least, within
 
 from .sparse_training import SHARES, shuffled
 from .sparse_training_rules import COMPARABLE, FIELDS, UNIT, Errors, no_worse

@@ -14,8 +14,8 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from rbmlib.evidence.estimates import Estimate, bootstrap_interval, paired_difference
-from rbmlib.evidence.rules import Finding, Part, above, below, every, finding, largest, least, most, within
+from rbmbook.evidence.estimates import Estimate, bootstrap_interval, paired_difference
+from rbmbook.evidence.rules import Finding, Part, above, below, every, finding, largest, least, most, within
 
 from .sparse_training import PLACEMENTS
 from .tfim_pruning_rules import CRITICAL, NAMES, PARAMAGNETIC, at_field

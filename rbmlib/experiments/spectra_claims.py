@@ -14,14 +14,14 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from rbmbook.evidence.claims import Rule, Verdict
+from rbmbook.evidence.claims import settle as settle_by
+from rbmbook.evidence.estimates import Estimate, bootstrap_interval, mean_interval
+from rbmbook.evidence.rules import Finding, Part, above, below, every, finding, missing, within
+from rbmbook.evidence.words import percent
+from rbmbook.lab.profiles import label, resolve
 from rbmlib.analysis.marchenko_pastur import MarchenkoPastur
 from rbmlib.analysis.spectra import bulk_distance, count_above, crossing_index, fit_bulk
-from rbmlib.evidence.claims import Rule, Verdict
-from rbmlib.evidence.claims import settle as settle_by
-from rbmlib.evidence.estimates import Estimate, bootstrap_interval, mean_interval
-from rbmlib.evidence.rules import Finding, Part, above, below, every, finding, missing, within
-from rbmlib.evidence.words import percent
-from rbmlib.lab.profiles import label, resolve
 
 from . import spectra
 from .objections import other_machines

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rbmlib.evidence.estimates import Estimate, bootstrap_interval, mean_interval
-from rbmlib.evidence.words import interval_text, joined, number, percent, span
+from rbmbook.evidence.estimates import Estimate, bootstrap_interval, mean_interval
+from rbmbook.evidence.words import interval_text, joined, number, percent, span
 
 from .spectra import BIASES, Study
 from .spectra_claims import PAPER_RANK, above_edge, bulk_distances, crossings, pairs_of

@@ -11,11 +11,11 @@ from typing import Any
 
 import xarray as xr
 
-from rbmlib.evidence.claims import Rule, Verdict
-from rbmlib.evidence.claims import settle as settle_by
-from rbmlib.evidence.rules import other_setting
-from rbmlib.lab.cell import Cell
-from rbmlib.lab.profiles import Profile, label
+from rbmbook.evidence.claims import Rule, Verdict
+from rbmbook.evidence.claims import settle as settle_by
+from rbmbook.evidence.rules import other_setting
+from rbmbook.lab.cell import Cell
+from rbmbook.lab.profiles import Profile, label
 from rbmlib.pruning import schedule
 
 from . import tfim_pruning, tfim_standard

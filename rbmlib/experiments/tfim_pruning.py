@@ -20,10 +20,10 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from rbmbook.lab.cell import Cell
+from rbmbook.lab.profiles import Profile, resolve
+from rbmbook.lab.sweep import sweep
 from rbmlib.kernels.initialisation import derived_seed
-from rbmlib.lab.cell import Cell
-from rbmlib.lab.profiles import Profile, resolve
-from rbmlib.lab.sweep import sweep
 from rbmlib.likelihood import LARGEST_HIDDEN_LAYER
 from rbmlib.pruning import schedule
 

@@ -13,13 +13,13 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from rbmlib.evidence.claims import Rule, Verdict
-from rbmlib.evidence.claims import settle as settle_by
-from rbmlib.evidence.curves import onsets
-from rbmlib.evidence.estimates import paired_difference
-from rbmlib.evidence.rules import Finding, Part, largest, least, missing, other_setting
-from rbmlib.evidence.words import DASH, MINUS, percent, removed_percent
-from rbmlib.lab.profiles import label, resolve
+from rbmbook.evidence.claims import Rule, Verdict
+from rbmbook.evidence.claims import settle as settle_by
+from rbmbook.evidence.curves import onsets
+from rbmbook.evidence.estimates import paired_difference
+from rbmbook.evidence.rules import Finding, Part, largest, least, missing, other_setting
+from rbmbook.evidence.words import DASH, MINUS, percent, removed_percent
+from rbmbook.lab.profiles import label, resolve
 from rbmlib.pruning import min_weights_to_connect, weight_concentration
 
 from . import tfim_pruning

@@ -13,9 +13,9 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from rbmlib.evidence.curves import onsets
-from rbmlib.evidence.estimates import Estimate, bootstrap_interval, mean_interval, paired_difference, slopes
-from rbmlib.evidence.rules import (
+from rbmbook.evidence.curves import onsets
+from rbmbook.evidence.estimates import Estimate, bootstrap_interval, mean_interval, paired_difference, slopes
+from rbmbook.evidence.rules import (
     Finding,
     Part,
     above,
@@ -28,7 +28,7 @@ from rbmlib.evidence.rules import (
     some,
     within,
 )
-from rbmlib.evidence.words import percent
+from rbmbook.evidence.words import percent
 from rbmlib.pruning import first_necessarily_disconnected, nominal_remaining
 
 CRITICAL, PARAMAGNETIC = 1.0, 2.0

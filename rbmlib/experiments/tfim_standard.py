@@ -11,7 +11,7 @@ from typing import Any
 
 import xarray as xr
 
-from rbmlib.lab.cell import Cell
+from rbmbook.lab.cell import Cell
 
 from . import tfim_pruning
 

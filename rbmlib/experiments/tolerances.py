@@ -19,7 +19,7 @@ from collections.abc import Callable
 import numpy as np
 import xarray as xr
 
-from rbmlib.lab.tolerance import Distance, Tolerance, Tolerances
+from rbmbook.lab.compare import Distance, Tolerance, Tolerances
 from rbmlib.quantum.mps import MatrixProductState
 
 

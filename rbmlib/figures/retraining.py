@@ -23,7 +23,7 @@ from rbmlib.figures.mnist_arms import LOOKS, table
 from rbmlib.figures.mnist_dilution import LABELS, LOGARITHMIC
 
 if TYPE_CHECKING:
-    from rbmlib.evidence.estimates import Estimate
+    from rbmbook.evidence.estimates import Estimate
 
 EVERYWHERE = ("frozen", "compensated", "biases", "retrained", "same-mask", "reference")
 WIDE = ("retrained", "random-kept", "rewound", "same-mask", "same-mask-2", "reference", "reference-2")

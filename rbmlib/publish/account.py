@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from rbmbook.lab.errors import DamagedResult, ResultNotFound
 from rbmlib.figures.inline_html import InlineHTML
 from rbmlib.files import read_json
-from rbmlib.lab.errors import DamagedResult, ResultNotFound
 from rbmlib.publish.errors import PublishError
 from rbmlib.publish.freshness import PUBLISHED_PROFILE, notebook_status, published_cells
 from rbmlib.publish.notebook import read_source, title_of

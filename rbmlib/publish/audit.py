@@ -19,9 +19,9 @@ from rbmlib.publish.notebook import read_source
 from rbmlib.publish.project import Project
 
 if TYPE_CHECKING:
-    from rbmlib.lab.cell import Cell
-    from rbmlib.lab.standing import CellStanding, Superseded
-    from rbmlib.lab.verify import Check, VerifyReport
+    from rbmbook.lab.cell import Cell
+    from rbmbook.lab.standing import CellStanding, Superseded
+    from rbmbook.lab.verify import Check, VerifyReport
 
 #: Longest line of an explanation.
 _WIDTH = 200
@@ -145,9 +145,9 @@ def audit(project: Project) -> Audit:
     -------
     Audit
     """
-    from rbmlib.lab.errors import DamagedResult
-    from rbmlib.lab.origin import installed_versions
-    from rbmlib.lab.standing import standings, superseded
+    from rbmbook.lab.errors import DamagedResult
+    from rbmbook.lab.origin import installed_versions
+    from rbmbook.lab.standing import standings, superseded
 
     store = project.store()
     wanted = cells_by_profile(project)
@@ -174,7 +174,7 @@ def audit(project: Project) -> Audit:
 def _results_status(
     name: str, profile: str, complete: bool, own: list[CellStanding], store: Any, here: dict[str, str]
 ) -> ResultsStatus:
-    from rbmlib.lab.standing import version_differences
+    from rbmbook.lab.standing import version_differences
 
     reasons = Counter(
         standing.state if standing.state == "damaged" else f"{standing.state}: {standing.reason}"
@@ -214,7 +214,7 @@ def explain(project: Project, name: str) -> Explanation:
     UnknownName
         If there is neither.
     """
-    from rbmlib.lab.standing import standings
+    from rbmbook.lab.standing import standings
 
     notebook = notebook_status(project, name) if name in project.names() else None
     if notebook is None and (not name.isidentifier() or project.experiment(name) is None):
@@ -331,7 +331,7 @@ def as_text(notebooks: Sequence[NotebookStatus], found: Audit) -> Iterator[str]:
 
 
 def _kept(compute: str, reason: str, count: int) -> str:
-    from rbmlib.lab.standing import NOT_FOUND
+    from rbmbook.lab.standing import NOT_FOUND
 
     results = f"{count} {'result' if count == 1 else 'results'} kept"
     if reason == NOT_FOUND:
@@ -391,7 +391,7 @@ def verify_published(
     name : str, optional
         The experiment; default all published results, whoever asked for them.
     n_cells, max_seconds, seed, executor, workers, report
-        As in :func:`rbmlib.lab.verify.verify`.
+        As in :func:`rbmbook.lab.verify.verify`.
 
     Returns
     -------
@@ -404,8 +404,8 @@ def verify_published(
     PublishError
         If there was nothing to recompute: a check that looks at nothing must not pass.
     """
-    from rbmlib.lab.standing import standings
-    from rbmlib.lab.verify import verify
+    from rbmbook.lab.standing import standings
+    from rbmbook.lab.verify import verify
 
     store = project.store()
     keys = None

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from rbmlib.lab.ticking import ticking
+from rbmbook.lab.ticking import ticking
 from rbmlib.publish.errors import PublishError
 from rbmlib.publish.freshness import make_record, notebook_status, status
 from rbmlib.publish.notebook import execute, require_writable

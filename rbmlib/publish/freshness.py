@@ -27,7 +27,7 @@ from rbmlib.publish.parameters import Value, without_label
 from rbmlib.publish.project import Project
 
 if TYPE_CHECKING:
-    from rbmlib.lab.fingerprint import Reach
+    from rbmbook.lab.fingerprint import Reach
 
 #: The profile whose results the published pages show.
 PUBLISHED_PROFILE = "book"
@@ -48,10 +48,10 @@ MACHINERY = (
         f"rbmlib.publish.{room}"
         for room in ("mathjax", "notebook", "page", "parameters", "project", "provenance", "run")
     ),
-    *(f"rbmlib.lab.{room}" for room in ("cell", "container", "errors", "fingerprint", "origin")),
+    *(f"rbmbook.lab.{room}" for room in ("cell", "container", "errors", "fingerprint", "origin")),
     *(
-        f"rbmlib.lab.{room}"
-        for room in ("restamp", "standing", "store", "sweep", "syntax", "tolerance", "verify")
+        f"rbmbook.lab.{room}"
+        for room in ("restamp", "standing", "store", "sweep", "syntax", "compare", "verify")
     ),
 )
 
@@ -183,7 +183,7 @@ def code_reach(code: str, packages: Sequence[str] = ("rbmbook", "rbmlib")) -> Re
     BadNotebook
         If the code is not valid Python.
     """
-    from rbmlib.lab.fingerprint import Reach, source_reach
+    from rbmbook.lab.fingerprint import Reach, source_reach
 
     try:
         tree = ast.parse(code)
@@ -295,7 +295,7 @@ def published_cells(project: Project, name: str) -> Sequence[Any]:
 
 def published_results(project: Project, name: str) -> list[tuple[str, str] | None]:
     """Key and array digest of every cell of the published profile; None where it is missing or damaged."""
-    from rbmlib.lab.errors import DamagedResult
+    from rbmbook.lab.errors import DamagedResult
 
     store = project.store()
     found: list[tuple[str, str] | None] = []

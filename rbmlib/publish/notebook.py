@@ -27,8 +27,8 @@ import jupytext
 import nbformat
 from nbformat import NotebookNode
 
+from rbmbook.lab.ticking import ticking
 from rbmlib import files
-from rbmlib.lab.ticking import ticking
 from rbmlib.publish.errors import BadNotebook, NotebookFailed, NotWritable
 from rbmlib.publish.parameters import Parameter, Value, declared
 from rbmlib.publish.project import Project

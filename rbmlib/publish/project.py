@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from rbmlib.publish.errors import NotInClone, UnknownName
 
 if TYPE_CHECKING:
-    from rbmlib.lab.store import Store
+    from rbmbook.lab.store import Store
 
 #: Files beside pyproject.toml that may repeat the repository's address.
 ADDRESS_FILES = ("_config.yml", "CITATION.cff", "README.md", "CHANGELOG.md", "environment.yml")
@@ -105,8 +105,8 @@ class Project:
 
     def store(self) -> Store:
         """The result store of this clone: its published results over the user's cache."""
+        from rbmbook.lab.store import Store
         from rbmlib.cache import local_cache
-        from rbmlib.lab.store import Store
 
         return Store(self.results, local_cache())
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from rbmlib.publish.errors import UnknownName
 
 if TYPE_CHECKING:
-    from rbmlib.lab.profiles import Profile
+    from rbmbook.lab.profiles import Profile
 
 
 @dataclass(frozen=True)

@@ -223,7 +223,7 @@ def cost_of(project: Project, request: Request) -> str:
 
 def stored(project: Project, cells: Sequence[Any]) -> int:
     """How many of the cells' results are stored."""
-    from rbmlib.lab.errors import DamagedResult, ResultNotFound
+    from rbmbook.lab.errors import DamagedResult, ResultNotFound
 
     store, found = project.store(), 0
     keys: dict[Any, str] = {}
@@ -270,7 +270,7 @@ def fill(
     """
     if not cells:
         return
-    from rbmlib.lab.sweep import sweep
+    from rbmbook.lab.sweep import sweep
 
     if publish:
         require_writable(project.results, "the folder of published results")
@@ -278,7 +278,7 @@ def fill(
     with ExitStack() as stack:
         executor = None
         if scheduler is not None:
-            from rbmlib.lab.cluster import cluster
+            from rbmbook.lab.cluster import cluster
 
             executor = stack.enter_context(cluster(scheduler))
         sweep(cells, project.store(), executor=executor, workers=workers, publish=publish, progress=shown)

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from rbmbook.evidence.estimates import bootstrap_interval
 from rbmlib.analysis.bootstrap import bootstrap
-from rbmlib.evidence.estimates import bootstrap_interval
 
 VALUES = np.random.default_rng(1).normal(3, 1, (12, 2))
 

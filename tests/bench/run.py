@@ -22,7 +22,7 @@ from pathlib import Path
 import rows
 import torch
 
-from rbmlib.lab.origin import processor_model
+from rbmbook.lab.origin import processor_model
 
 Side = Callable[[], object]
 CORES = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []

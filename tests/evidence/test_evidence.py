@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from rbmlib.evidence.claims import Rule, Verdict, Written, load_claims, rules_written, settle
-from rbmlib.evidence.estimates import (
+from rbmbook.evidence.claims import Rule, Verdict, Written, load_claims, rules_written, settle
+from rbmbook.evidence.estimates import (
     Estimate,
     bootstrap_interval,
     mean_interval,
@@ -25,7 +25,7 @@ from rbmlib.evidence.estimates import (
     slopes,
     unpaired_difference,
 )
-from rbmlib.evidence.rules import (
+from rbmbook.evidence.rules import (
     OUTCOMES,
     Part,
     above,
@@ -40,7 +40,7 @@ from rbmlib.evidence.rules import (
     some,
     within,
 )
-from rbmlib.evidence.words import (
+from rbmbook.evidence.words import (
     MOST_WORDS,
     count_words,
     interval_text,

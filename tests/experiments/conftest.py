@@ -8,9 +8,9 @@ from types import ModuleType
 
 import pytest
 
+from rbmbook.lab.store import Store
+from rbmbook.lab.sweep import sweep
 from rbmlib.experiments import tfim_pruning
-from rbmlib.lab.store import Store
-from rbmlib.lab.sweep import sweep
 
 TINY_RUN = {
     "n_spins": 6, "n_hidden": 3, "fields": [1.0, 2.0], "n_seeds": 2, "n_samples": 400, "k": 2, "batch_size": 50, "n_epochs": 6,

@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from rbmlib.evidence.estimates import Estimate
-from rbmlib.evidence.words import MOST_WORDS, count_words
+from rbmbook.evidence.estimates import Estimate
+from rbmbook.evidence.words import MOST_WORDS, count_words
+from rbmbook.lab.profiles import resolve
 from rbmlib.experiments import collapse, mnist_judges, mnist_standard
 from rbmlib.experiments import collapse_claims as claims
 from rbmlib.experiments import collapse_numbers as told
 from rbmlib.experiments.collapse import BIASES, PROFILES
 from rbmlib.figures import collapse as figures
-from rbmlib.lab.profiles import resolve
 
 DILUTIONS = (0.0, 0.4, 0.8)
 

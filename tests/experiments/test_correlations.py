@@ -6,6 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from rbmbook.lab.store import Store
+from rbmbook.lab.sweep import sweep
 from rbmlib.experiments import correlations, correlations_numbers, correlations_rules, tfim_pruning
 from rbmlib.experiments.correlations import PROFILES
 from rbmlib.experiments.tfim_cells import draw_data, ground_state, prune_trained
@@ -17,8 +19,6 @@ from rbmlib.experiments.tfim_large_cells import (
     prune_large,
 )
 from rbmlib.figures import correlations as figures
-from rbmlib.lab.store import Store
-from rbmlib.lab.sweep import sweep
 from rbmlib.pruning import connected_components
 from rbmlib.quantum.observables import exact_observables
 

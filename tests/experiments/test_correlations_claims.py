@@ -5,8 +5,8 @@ import pytest
 import xarray as xr
 from scipy.optimize import curve_fit
 
-from rbmlib.evidence.curves import removed_at
-from rbmlib.evidence.estimates import unpaired_difference
+from rbmbook.evidence.curves import removed_at
+from rbmbook.evidence.estimates import unpaired_difference
 from rbmlib.experiments import correlations_claims, correlations_rules
 from rbmlib.experiments.correlations import PROFILES, Study
 from rbmlib.experiments.correlations_claims import CLAIMS, Evidence, settle

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from rbmlib.evidence.claims import load_claims
+from rbmbook.evidence.claims import load_claims
 from rbmlib.experiments import error_measures, error_measures_claims
 from rbmlib.experiments import error_measures_rules as rules
 from rbmlib.experiments.error_measures import PROFILES

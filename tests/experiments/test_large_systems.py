@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from rbmbook.lab.store import Store
+from rbmbook.lab.sweep import sweep
 from rbmlib.annealing import TooFewEffectiveSamples
 from rbmlib.experiments import correlations, large_systems, large_systems_cells, large_systems_numbers
 from rbmlib.experiments.large_systems import PROFILES
 from rbmlib.experiments.large_systems_cells import METHODS, best_log_partition, compare_large
 from rbmlib.experiments.tfim_cells import ground_state
 from rbmlib.figures import large_systems as figures
-from rbmlib.lab.store import Store
-from rbmlib.lab.sweep import sweep
 from rbmlib.quantum.errors import infidelity, kullback_leibler
 from rbmlib.quantum.mps import MatrixProductState
 from rbmlib.rbm import RBM

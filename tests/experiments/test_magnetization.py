@@ -7,7 +7,7 @@ import pytest
 import xarray as xr
 from scipy.stats import binom
 
-from rbmlib.evidence.claims import load_claims
+from rbmbook.evidence.claims import load_claims
 from rbmlib.experiments import error_measures, magnetization, magnetization_claims, tfim_machines
 from rbmlib.experiments import magnetization_rules as rules
 from rbmlib.experiments.magnetization import PROFILES

@@ -5,13 +5,13 @@ import re
 import numpy as np
 import pytest
 
+from rbmbook.lab.compare import deviations
+from rbmbook.lab.errors import SweepFailed
+from rbmbook.lab.store import Store
+from rbmbook.lab.sweep import sweep
 from rbmlib import batched, batched_tensors, checkpoints
 from rbmlib.experiments import mnist_batch_cells, mnist_cells, mnist_dilution, mnist_standard
 from rbmlib.experiments.tolerances import TOLERANCES, course_distance
-from rbmlib.lab.errors import SweepFailed
-from rbmlib.lab.store import Store
-from rbmlib.lab.sweep import sweep
-from rbmlib.lab.tolerance import deviations
 from rbmlib.mnist.images import Images
 from rbmlib.training import DivergedError
 

@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from rbmbook.lab.cell import Cell
+from rbmbook.lab.errors import SweepFailed
+from rbmbook.lab.store import Store
+from rbmbook.lab.sweep import sweep
 from rbmlib import checkpoints
 from rbmlib.experiments import mnist_cells, mnist_standard
 from rbmlib.experiments.mnist_cells import machine_of, real_floors, sample_pruned, train_machine, unpacked
 from rbmlib.experiments.mnist_likelihood import PARTS, annealed_likelihood, likelihood_from_below
-from rbmlib.lab.cell import Cell
-from rbmlib.lab.errors import SweepFailed
-from rbmlib.lab.store import Store
-from rbmlib.lab.sweep import sweep
 from rbmlib.mnist.appearance import appearance
 from rbmlib.mnist.images import Images
 from rbmlib.mnist.quality import Moments, adversarial_accuracy, second_moment_error

@@ -6,10 +6,10 @@ import sys
 import numpy as np
 import pytest
 
+from rbmbook.lab.profiles import resolve
 from rbmlib.experiments import mnist_dilution, mnist_standard
 from rbmlib.experiments.mnist_dilution import CONTROLLED, ORDERS, PROFILES
 from rbmlib.experiments.quality_drops import effective_digits
-from rbmlib.lab.profiles import resolve
 from rbmlib.mnist.diversity import expected_imbalance
 from rbmlib.mnist.images import Images
 
@@ -87,7 +87,7 @@ def test_the_profile_quick_is_small():
 
 def test_keys_need_neither_images_nor_torch():
     code = (
-        "import sys; from rbmlib.experiments import mnist_dilution, mnist_standard; from rbmlib.lab.store import Store;"
+        "import sys; from rbmlib.experiments import mnist_dilution, mnist_standard; from rbmbook.lab.store import Store;"
         "p = mnist_dilution.PROFILES['quick'].parameters; store = Store(None, 'nowhere');"
         "keys = {store.key(mnist_standard.machine_cell(p, *one)) for one in mnist_standard.machines(p)};"
         "store.key(mnist_standard.floors_cell(p)); print(len(keys), 'torch' in sys.modules)"

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from rbmbook.lab.profiles import resolve
 from rbmlib.experiments import mnist_dilution_claims as claims
 from rbmlib.experiments.mnist_dilution import PROFILES, Study
-from rbmlib.lab.profiles import resolve
 
 BOOK = resolve(PROFILES, "book")
 REPRODUCED = [

@@ -10,7 +10,7 @@ import pytest
 import xarray as xr
 from PIL import Image
 
-from rbmlib.evidence.estimates import Estimate
+from rbmbook.evidence.estimates import Estimate
 from rbmlib.experiments import (
     mnist_dilution,
     mnist_dilution_claims,

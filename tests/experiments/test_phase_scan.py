@@ -7,7 +7,7 @@ import pytest
 import xarray as xr
 from scipy.stats import spearmanr
 
-from rbmlib.evidence.curves import crossing, doubled
+from rbmbook.evidence.curves import crossing, doubled
 from rbmlib.experiments import phase_scan
 from rbmlib.experiments import phase_scan_rules as rules
 from rbmlib.experiments.phase_scan import PROFILES

@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from rbmlib.evidence.claims import load_claims
-from rbmlib.evidence.words import DASH
+from rbmbook.evidence.claims import load_claims
+from rbmbook.evidence.words import DASH
+from rbmbook.lab.compare import deviations
+from rbmbook.lab.sweep import sweep
 from rbmlib.experiments import mnist_dilution, mnist_judges, quality_judge
 from rbmlib.experiments import mnist_judge_cells as compute
 from rbmlib.experiments import quality_judge_claims as claims
@@ -19,8 +21,6 @@ from rbmlib.experiments.mnist_judge_cells import BOTH, OVER_PRUNED, RECIPES, SYN
 from rbmlib.experiments.quality_judge import PROFILES, Study
 from rbmlib.experiments.tolerances import TOLERANCES
 from rbmlib.figures import quality_judge as figures
-from rbmlib.lab.sweep import sweep
-from rbmlib.lab.tolerance import deviations
 from rbmlib.mnist import negatives
 from rbmlib.mnist.data import DataFileError
 from rbmlib.mnist.diversity import imbalance_of

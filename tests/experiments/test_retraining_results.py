@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from rbmbook.evidence.claims import load_claims
+from rbmbook.evidence.estimates import Estimate
+from rbmbook.evidence.words import count_words
 from rbmlib.analysis.separation import separation
-from rbmlib.evidence.claims import load_claims
-from rbmlib.evidence.estimates import Estimate
-from rbmlib.evidence.words import count_words
 from rbmlib.experiments import (
     couplings_pca,
     couplings_pca_claims,

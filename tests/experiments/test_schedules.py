@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from rbmlib.evidence.curves import doubled
+from rbmbook.evidence.curves import doubled
 from rbmlib.experiments import schedules, schedules_claims
 from rbmlib.experiments import schedules_rules as rules
 from rbmlib.experiments.schedules import PROFILES, STANDARD

@@ -14,13 +14,13 @@ from types import SimpleNamespace
 import pytest
 import xarray as xr
 
-from rbmlib.evidence.claims import Verdict, load_claims
-from rbmlib.evidence.estimates import Estimate
-from rbmlib.evidence.rules import above
+from rbmbook.evidence.claims import Verdict, load_claims
+from rbmbook.evidence.estimates import Estimate
+from rbmbook.evidence.rules import above
+from rbmbook.lab.cell import Cell
+from rbmbook.lab.store import Store
 from rbmlib.experiments import scorecard as module
 from rbmlib.experiments.scorecard import CATALOGUE, Study, scorecard, scorecard_table, summary
-from rbmlib.lab.cell import Cell
-from rbmlib.lab.store import Store
 
 # By paper and topic.
 NUMBER_OF_CLAIMS = {"A1": 1, "A2": 9, "A3": 5, "A4": 3, "A5": 11, "A6": 4}

@@ -5,14 +5,14 @@ from functools import partial
 import numpy as np
 import pytest
 
+from rbmbook.lab.store import Store
+from rbmbook.lab.sweep import sweep
 from rbmlib.clusters import cluster_mask, standing_out
 from rbmlib.experiments import sparse_training
 from rbmlib.experiments.sparse_training import PROFILES, SHARES, shuffled
 from rbmlib.experiments.tfim_cells import Recipe, draw_data, ground_state
 from rbmlib.experiments.tfim_measures import MEASURES
 from rbmlib.figures import sparse_training as figures
-from rbmlib.lab.store import Store
-from rbmlib.lab.sweep import sweep
 from rbmlib.masks import constructed_mask
 from rbmlib.pruning import connected_components
 from rbmlib.rbm import RBM

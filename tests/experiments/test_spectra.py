@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from rbmbook.evidence.words import MOST_WORDS, count_words
 from rbmlib.analysis.compensation import compensate, mean_activities
 from rbmlib.analysis.marchenko_pastur import MarchenkoPastur
 from rbmlib.analysis.spectra import eigenvalues, truncate_modes
-from rbmlib.evidence.words import MOST_WORDS, count_words
 from rbmlib.experiments import mnist_standard, spectra, spectra_cells
 from rbmlib.experiments import spectra_claims as rules
 from rbmlib.experiments.mnist_cells import machine_of, sample_pruned, train_machine

@@ -5,11 +5,11 @@ from functools import partial
 import numpy as np
 import pytest
 
+from rbmbook.lab.store import Store
+from rbmbook.lab.sweep import sweep
 from rbmlib.experiments import tfim_pruning
 from rbmlib.experiments.tfim_measures import MEASURES, Reference
 from rbmlib.experiments.tfim_pruning import PROFILES
-from rbmlib.lab.store import Store
-from rbmlib.lab.sweep import sweep
 from rbmlib.pruning import connected_components
 from rbmlib.quantum.mps import MatrixProductState
 from rbmlib.rbm import RBM

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from rbmlib.evidence.curves import onsets
+from rbmbook.evidence.curves import onsets
 from rbmlib.experiments import tfim_pruning_claims as claims
 from rbmlib.experiments import tfim_pruning_rules as rules
 from rbmlib.experiments.tfim_measures import MEASURES
@@ -309,7 +309,7 @@ def test_a_study_settles_every_claim_in_order_and_says_what_it_rests_on():
 
 
 def test_the_claims_are_those_of_the_catalogue(root):
-    from rbmlib.evidence.claims import load_claims
+    from rbmbook.evidence.claims import load_claims
 
     catalogue = {claim.id for claim in load_claims(root / "rbmlib" / "experiments" / "claims.toml")}
     assert set(claims.CLAIMS) <= catalogue

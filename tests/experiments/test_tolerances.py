@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from rbmbook.lab import recompute
+from rbmbook.lab.compare import deviations
 from rbmlib.experiments.tolerances import TOLERANCES, infidelity, log_ratio
-from rbmlib.lab import recompute
-from rbmlib.lab.tolerance import deviations
 from rbmlib.quantum import tfim
 from rbmlib.quantum.mps import MatrixProductState
 

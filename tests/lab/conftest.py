@@ -9,8 +9,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from rbmlib.lab import fingerprint, recompute
-from rbmlib.lab.store import Store
+from rbmbook.lab import fingerprint, recompute
+from rbmbook.lab.store import Store
 
 CELLS = """
 import os

@@ -17,13 +17,11 @@ import time
 import pytest
 from click.testing import CliRunner
 
-from rbmlib.cli import cli
-from rbmlib.experiments import tfim_pruning
-from rbmlib.lab import cluster as cluster_module
-from rbmlib.lab import container
-from rbmlib.lab.cell import Cell
-from rbmlib.lab.cluster import cluster
-from rbmlib.lab.errors import (
+from rbmbook.lab import cluster as cluster_module
+from rbmbook.lab import container
+from rbmbook.lab.cell import Cell
+from rbmbook.lab.cluster import cluster
+from rbmbook.lab.errors import (
     ClusterError,
     CodeChanged,
     SchedulerLost,
@@ -32,9 +30,11 @@ from rbmlib.lab.errors import (
     UnfitWorker,
     WorkersDied,
 )
-from rbmlib.lab.profiles import resolve
-from rbmlib.lab.store import Store
-from rbmlib.lab.sweep import sweep
+from rbmbook.lab.profiles import resolve
+from rbmbook.lab.store import Store
+from rbmbook.lab.sweep import sweep
+from rbmlib.cli import cli
+from rbmlib.experiments import tfim_pruning
 from rbmlib.publish.project import Project
 
 PATIENCE = 120.0
@@ -51,8 +51,8 @@ class Dask:
         self.processes = []
         file = folder / "scheduler.json"
         # The scheduler needs nothing but Dask: it cannot even import this package.
-        (folder / "bare" / "rbmlib").mkdir(parents=True)
-        (folder / "bare" / "rbmlib" / "__init__.py").write_text(NO_PACKAGE)
+        (folder / "bare" / "rbmbook").mkdir(parents=True)
+        (folder / "bare" / "rbmbook" / "__init__.py").write_text(NO_PACKAGE)
         self.scheduler = self._start(
             "scheduler", "--host", "127.0.0.1", "--port", "0", "--scheduler-file", str(file), "--no-show",
             PYTHONPATH=str(folder / "bare"),

@@ -13,10 +13,10 @@ from contextlib import suppress
 
 import pytest
 
-from rbmlib.lab.cell import Cell
-from rbmlib.lab.cluster import cluster
-from rbmlib.lab.store import Store
-from rbmlib.lab.sweep import sweep
+from rbmbook.lab.cell import Cell
+from rbmbook.lab.cluster import cluster
+from rbmbook.lab.store import Store
+from rbmbook.lab.sweep import sweep
 
 SBATCH = """#!/bin/sh
 grep '^#SBATCH' "$1" >"$STAND_IN/asked"

@@ -7,9 +7,9 @@ import textwrap
 
 import pytest
 
-from rbmlib.lab.errors import FingerprintError
-from rbmlib.lab.fingerprint import code_fingerprint, source_reach
-from rbmlib.lab.syntax import canonical
+from rbmbook.lab.errors import FingerprintError
+from rbmbook.lab.fingerprint import code_fingerprint, source_reach
+from rbmbook.lab.syntax import canonical
 
 PACKAGE = {
     "__init__.py": """
@@ -301,7 +301,7 @@ def test_a_function_of_a_package_on_the_path_is_found_and_kept_for_the_process(c
 
 def test_the_lab_itself_is_no_part_of_a_result(cells):
     cells = cells.edit(
-        "def crash", "from rbmlib.lab.store import Store\ndef bad(seed):\n    return Store\ndef crash"
+        "def crash", "from rbmbook.lab.store import Store\ndef bad(seed):\n    return Store\ndef crash"
     )
     with pytest.raises(FingerprintError, match=r"reaches rbmlib\.lab\.store"):
         code_fingerprint(cells.bad)

@@ -20,9 +20,9 @@ import pytest
 
 import rbmbook
 import rbmlib
-from rbmlib.lab import recompute
-from rbmlib.lab.fingerprint import source_reach
-from rbmlib.lab.origin import environment, installed_versions
+from rbmbook.lab import recompute
+from rbmbook.lab.fingerprint import source_reach
+from rbmbook.lab.origin import environment, installed_versions
 from rbmlib.publish.audit import cells_by_profile
 from rbmlib.publish.project import Project
 
@@ -450,7 +450,7 @@ def test_the_origin_records_the_versions_of_what_computes(tmp_path, monkeypatch)
     (tmp_path / "torch-9.8.dist-info" / "METADATA").write_text(
         "Metadata-Version: 2.1\nName: torch\nVersion: 9.8\n"
     )
-    script = "import json, tenpy; import rbmlib.experiments.tfim_cells; from rbmlib.lab import origin; import torch; "
+    script = "import json, tenpy; import rbmlib.experiments.tfim_cells; from rbmbook.lab import origin; import torch; "
     script += "print(json.dumps([origin.environment()['versions'], origin.installed_versions()]))"
     paths = os.pathsep.join([str(tmp_path), *filter(None, [os.environ.get("PYTHONPATH")])])
     done = subprocess.run(

@@ -11,10 +11,10 @@ import textwrap
 
 import pytest
 
-from rbmlib.lab.cell import Cell
-from rbmlib.lab.errors import NameShared
-from rbmlib.lab.fingerprint import source_reach
-from rbmlib.lab.sweep import fill
+from rbmbook.lab.cell import Cell
+from rbmbook.lab.errors import NameShared
+from rbmbook.lab.fingerprint import source_reach
+from rbmbook.lab.sweep import fill
 
 
 @pytest.fixture

@@ -6,8 +6,8 @@ import pickle
 
 import pytest
 
-from rbmlib.lab.errors import UnknownName
-from rbmlib.lab.profiles import Profile, label, resolve
+from rbmbook.lab.errors import UnknownName
+from rbmbook.lab.profiles import Profile, label, resolve
 
 PROFILES = {
     "quick": Profile({"n_seeds": 2, "field": 1.0, "sizes": (10,)}, "a minute"),

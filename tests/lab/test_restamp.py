@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from rbmlib.lab.cell import Cell
-from rbmlib.lab.errors import RestampRefused
-from rbmlib.lab.fingerprint import code_fingerprint
-from rbmlib.lab.restamp import restamp
-from rbmlib.lab.store import Store
-from rbmlib.lab.sweep import sweep
+from rbmbook.lab.cell import Cell
+from rbmbook.lab.errors import RestampRefused
+from rbmbook.lab.fingerprint import code_fingerprint
+from rbmbook.lab.restamp import restamp
+from rbmbook.lab.store import Store
+from rbmbook.lab.sweep import sweep
 
 SERIAL = {"workers": 1}
 

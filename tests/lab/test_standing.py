@@ -1,9 +1,9 @@
 """Where published results stand: inputs tell cells apart that share a function and its parameters."""
 
-from rbmlib.lab.cell import Cell
-from rbmlib.lab.standing import NOT_FOUND, standings, superseded
-from rbmlib.lab.store import Store
-from rbmlib.lab.sweep import fill
+from rbmbook.lab.cell import Cell
+from rbmbook.lab.standing import NOT_FOUND, standings, superseded
+from rbmbook.lab.store import Store
+from rbmbook.lab.sweep import fill
 
 
 def scaled(cells, field: float) -> Cell:

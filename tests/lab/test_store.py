@@ -18,11 +18,11 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from rbmlib.lab import container
-from rbmlib.lab import origin as origin_module
-from rbmlib.lab import store as store_module
-from rbmlib.lab.cell import Cell
-from rbmlib.lab.errors import (
+from rbmbook.lab import container
+from rbmbook.lab import origin as origin_module
+from rbmbook.lab import store as store_module
+from rbmbook.lab.cell import Cell
+from rbmbook.lab.errors import (
     ConflictingResult,
     DamagedResult,
     LabError,
@@ -30,8 +30,8 @@ from rbmlib.lab.errors import (
     StoreNotReadable,
     StoreNotWritable,
 )
-from rbmlib.lab.origin import environment, origin_of
-from rbmlib.lab.store import Store, result_key
+from rbmbook.lab.origin import environment, origin_of
+from rbmbook.lab.store import Store, result_key
 
 KEY = "0123456789abcdef" * 4
 ORIGIN = {"experiment": "study", "compute": "study.f", "parameters": {"a": 1}, "needs": {}, "code": "c"}

@@ -16,12 +16,12 @@ import numpy as np
 import pytest
 from filelock import FileLock
 
-from rbmlib.lab import progress as progress_module
-from rbmlib.lab import store as store_module
-from rbmlib.lab.cell import Cell
-from rbmlib.lab.errors import StoreNotWritable, SweepFailed
-from rbmlib.lab.store import Store
-from rbmlib.lab.sweep import fill, sweep
+from rbmbook.lab import progress as progress_module
+from rbmbook.lab import store as store_module
+from rbmbook.lab.cell import Cell
+from rbmbook.lab.errors import StoreNotWritable, SweepFailed
+from rbmbook.lab.store import Store
+from rbmbook.lab.sweep import fill, sweep
 
 SERIAL = {"workers": 1, "progress": False}
 
@@ -352,9 +352,9 @@ SCRIPT = """
     import sys
 
     from lab_package.study import scaled, ground
-    from rbmlib.lab.cell import Cell
-    from rbmlib.lab.store import Store
-    from rbmlib.lab.sweep import sweep
+    from rbmbook.lab.cell import Cell
+    from rbmbook.lab.store import Store
+    from rbmbook.lab.sweep import sweep
 
     if __name__ == "__main__":
         need = Cell(ground, {"field": 1.0})
@@ -424,8 +424,8 @@ def test_a_cell_that_another_process_computes_is_told_at_once(store, cells):
 
 
 def test_off_a_terminal_a_line_comes_every_half_minute_even_while_one_cell_is_computed(monkeypatch):
-    from rbmlib.lab import ticking
-    from rbmlib.lab.progress import Reporter
+    from rbmbook.lab import ticking
+    from rbmbook.lab.progress import Reporter
 
     assert ticking.EVERY == 30
     monkeypatch.setattr(ticking, "EVERY", 0.05)
@@ -448,8 +448,8 @@ def test_off_a_terminal_a_line_comes_every_half_minute_even_while_one_cell_is_co
 
 
 def test_silence_stays_silent(monkeypatch, capsys):
-    from rbmlib.lab import ticking
-    from rbmlib.lab.progress import Reporter
+    from rbmbook.lab import ticking
+    from rbmbook.lab.progress import Reporter
 
     monkeypatch.setattr(ticking, "EVERY", 0.01)
     reporter = Reporter(False, "study")

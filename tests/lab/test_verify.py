@@ -10,15 +10,15 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from rbmlib.lab import container, origin, recompute
-from rbmlib.lab.cell import Cell
-from rbmlib.lab.errors import StoreNotWritable
-from rbmlib.lab.standing import version_differences
-from rbmlib.lab.store import Store, result_key
-from rbmlib.lab.sweep import fill
-from rbmlib.lab.tolerance import Distance, Tolerance, deviation, deviations
-from rbmlib.lab.verify import verify
-from rbmlib.lab.worker import Outcome
+from rbmbook.lab import container, origin, recompute
+from rbmbook.lab.cell import Cell
+from rbmbook.lab.compare import Distance, Tolerance, deviation, deviations
+from rbmbook.lab.errors import StoreNotWritable
+from rbmbook.lab.standing import version_differences
+from rbmbook.lab.store import Store, result_key
+from rbmbook.lab.sweep import fill
+from rbmbook.lab.verify import verify
+from rbmbook.lab.worker import Outcome
 
 OPTIONS = {"package": "lab_package", "workers": 1, "n_cells": None}
 

@@ -193,7 +193,7 @@ def test_reading_images_imports_neither_torch_nor_anything_of_the_lab(tmp_path):
         "import sys\n"
         "from rbmlib.mnist import appearance, data, diversity, images, judge, negatives, network, quality\n"
         "try:\n    data.load('none.npz')\nexcept LookupError:\n    pass\n"
-        "print([n for n in sys.modules if n.split('.')[0] in ('torch', 'torchvision', 'xarray') or n.startswith('rbmlib.lab')])"
+        "print([n for n in sys.modules if n.split('.')[0] in ('torch', 'torchvision', 'xarray') or n.startswith('rbmbook.lab')])"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=tmp_path)
     assert (done.stdout.strip(), done.returncode) == ("[]", 0), done.stderr

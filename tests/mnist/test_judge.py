@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from rbmlib.lab import container
+from rbmbook.lab import container
 from rbmlib.mnist import negatives
 from rbmlib.mnist.judge import Fit, Judge, Judgement, accuracy, cross_fit, folds, train_judge
 from rbmlib.pruning import prune

@@ -93,7 +93,7 @@ PACKAGE = {
     "counting.py": """
         import xarray as xr
 
-        from rbmlib.lab.cell import Cell
+        from rbmbook.lab.cell import Cell
 
 
         class Profile:

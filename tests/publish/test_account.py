@@ -6,7 +6,7 @@ from dataclasses import astuple, replace
 
 import pytest
 
-from rbmlib.lab.sweep import fill
+from rbmbook.lab.sweep import fill
 from rbmlib.publish.account import (
     account_table,
     accounts,

@@ -7,9 +7,9 @@ import sys
 import pytest
 from click.testing import CliRunner, Result
 
+from rbmbook.lab import container, fingerprint, recompute
+from rbmbook.lab.sweep import fill
 from rbmlib.cli import cli
-from rbmlib.lab import container, fingerprint, recompute
-from rbmlib.lab.sweep import fill
 from rbmlib.publish.audit import audit, cells_by_profile
 from rbmlib.publish.freshness import make_record
 from rbmlib.publish.notebook import parameters_of, read_source

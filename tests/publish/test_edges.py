@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from rbmbook.lab.store import Store
 from rbmlib import cache
 from rbmlib.cli import cli
-from rbmlib.lab.store import Store
 from rbmlib.publish import audit, run
 from rbmlib.publish.account import accounts, bench
 from rbmlib.publish.audit import ResultsStatus
@@ -27,7 +27,7 @@ def nothing_computed(monkeypatch):
     def never(*arguments, **options):
         raise AssertionError("something was computed")
 
-    monkeypatch.setattr("rbmlib.lab.sweep.sweep", never)
+    monkeypatch.setattr("rbmbook.lab.sweep.sweep", never)
     monkeypatch.setattr("rbmlib.publish.run.execute", never)
     monkeypatch.setattr("rbmlib.publish.build.execute", never)
 

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from rbmlib.lab.sweep import sweep
+from rbmbook.lab.sweep import sweep
 from rbmlib.publish.errors import BadNotebook
 from rbmlib.publish.freshness import (
     code_reach,

@@ -15,7 +15,7 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
-from rbmlib.lab.store import Store
+from rbmbook.lab.store import Store
 
 SLOW = ("sweep", "sketch", "--profile", "slow", "--workers", "2")
 QUICK = ("sweep", "sketch", "--profile", "book", "--workers", "1")
@@ -98,7 +98,7 @@ def test_a_log_gets_one_line_and_a_sweep_with_nothing_to_do_only_its_result(clon
 
 IN_A_NOTEBOOK = """
 from rbmlib.experiments.sketch import cells
-from rbmlib.lab.sweep import sweep
+from rbmbook.lab.sweep import sweep
 
 len(sweep(cells({n_seeds}, 0.1), workers={workers}))
 """

@@ -20,7 +20,7 @@ from typing import Any
 
 import pytest
 
-from rbmlib.lab.origin import installed_versions, processor_model
+from rbmbook.lab.origin import installed_versions, processor_model
 
 HERE = Path(__file__).parent
 SCALE = float(os.environ.get("RBMLIB_DRILL_SCALE", "1"))

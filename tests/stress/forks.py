@@ -21,10 +21,10 @@ from pathlib import Path
 import drill_cells
 import xarray as xr
 
-from rbmlib.lab.cell import Cell
-from rbmlib.lab.errors import DamagedResult, ResultNotFound, StoreNotWritable
-from rbmlib.lab.store import Store
-from rbmlib.lab.sweep import fill, sweep
+from rbmbook.lab.cell import Cell
+from rbmbook.lab.errors import DamagedResult, ResultNotFound, StoreNotWritable
+from rbmbook.lab.store import Store
+from rbmbook.lab.sweep import fill, sweep
 
 SILENT = {"progress": False}
 NOBODY = 65534

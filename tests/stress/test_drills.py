@@ -21,11 +21,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rbmlib.lab import container
-from rbmlib.lab.cell import Cell
-from rbmlib.lab.errors import DamagedResult, StoreNotWritable
-from rbmlib.lab.store import Store
-from rbmlib.lab.sweep import fill, sweep
+from rbmbook.lab import container
+from rbmbook.lab.cell import Cell
+from rbmbook.lab.errors import DamagedResult, StoreNotWritable
+from rbmbook.lab.store import Store
+from rbmbook.lab.sweep import fill, sweep
 
 pytestmark = pytest.mark.stress
 
@@ -252,9 +252,9 @@ BITS = """
     import json
     import sys
     from rbmlib.experiments import tfim_cells
-    from rbmlib.lab.cell import Cell
-    from rbmlib.lab.store import Store
-    from rbmlib.lab.sweep import fill
+    from rbmbook.lab.cell import Cell
+    from rbmbook.lab.store import Store
+    from rbmbook.lab.sweep import fill
 
     if __name__ == "__main__":
         folder, workers, n_seeds, step = sys.argv[1], *map(int, sys.argv[2:])

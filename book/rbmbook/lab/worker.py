@@ -20,9 +20,9 @@ from typing import Any
 import xarray as xr
 from filelock import FileLock, Timeout
 
-from rbmlib.lab.errors import CodeChanged, StoreNotWritable
-from rbmlib.lab.fingerprint import code_fingerprint
-from rbmlib.lab.origin import environment
+from rbmbook.lab.errors import CodeChanged, StoreNotWritable
+from rbmbook.lab.fingerprint import code_fingerprint
+from rbmbook.lab.origin import environment
 
 #: Environment variables by which numerical libraries learn their number of threads.
 THREADS = ("NUMBA_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")

@@ -16,12 +16,12 @@ from functools import cache
 
 import xarray as xr
 
-from rbmlib.lab import container
-from rbmlib.lab.cell import Cell
-from rbmlib.lab.errors import DamagedResult, FingerprintError, LabError, ResultNotFound
-from rbmlib.lab.fingerprint import code_fingerprint, source_root
-from rbmlib.lab.store import Entry, Store, result_key
-from rbmlib.lab.worker import Outcome, compute_cell
+from rbmbook.lab import container
+from rbmbook.lab.cell import Cell
+from rbmbook.lab.errors import DamagedResult, FingerprintError, LabError, ResultNotFound
+from rbmbook.lab.fingerprint import code_fingerprint, source_root
+from rbmbook.lab.store import Entry, Store, result_key
+from rbmbook.lab.worker import Outcome, compute_cell
 
 
 class OtherCode(LabError):

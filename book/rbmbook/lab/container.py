@@ -20,8 +20,8 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from rbmlib.lab.cell import canonical_json
-from rbmlib.lab.errors import DamagedResult
+from rbmbook.lab.cell import canonical_json
+from rbmbook.lab.errors import DamagedResult
 
 FORMAT = 1
 _META = "meta.json"

@@ -6,8 +6,8 @@ import difflib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from rbmlib.lab.cell import Value
-from rbmlib.lab.errors import UnknownName
+from rbmbook.lab.cell import Value
+from rbmbook.lab.errors import UnknownName
 
 
 @dataclass(frozen=True)

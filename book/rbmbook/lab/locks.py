@@ -7,7 +7,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from rbmlib.lab.errors import StoreNotWritable
+from rbmbook.lab.errors import StoreNotWritable
 
 
 def take(cache: Path, key: str) -> FileLock | None:

@@ -249,7 +249,7 @@ class Rule(NamedTuple):
     Attributes
     ----------
     find : callable
-        From evidence to a :class:`~rbmlib.evidence.rules.Finding`.
+        From evidence to a :class:`~rbmbook.evidence.rules.Finding`.
     says : callable
         From the parts of the finding, in their order, to one sentence of at most 25 words: what was found.
     """

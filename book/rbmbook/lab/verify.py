@@ -17,14 +17,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from rbmlib.lab import container
-from rbmlib.lab.errors import DamagedResult
-from rbmlib.lab.origin import installed_versions
-from rbmlib.lab.recompute import CannotRecompute, Inputs, OtherCode, Task, recomputed, task_of
-from rbmlib.lab.standing import version_differences
-from rbmlib.lab.store import Store
-from rbmlib.lab.tolerance import BITS, PORTABLE, Tolerances, bit_differences, deviations
-from rbmlib.lab.worker import Outcome, process_pool
+from rbmbook.lab import container
+from rbmbook.lab.compare import BITS, PORTABLE, Tolerances, bit_differences, deviations
+from rbmbook.lab.errors import DamagedResult
+from rbmbook.lab.origin import installed_versions
+from rbmbook.lab.recompute import CannotRecompute, Inputs, OtherCode, Task, recomputed, task_of
+from rbmbook.lab.standing import version_differences
+from rbmbook.lab.store import Store
+from rbmbook.lab.worker import Outcome, process_pool
 
 Verdict = Literal["equal bits", "within tolerance", "different", "damaged", "other code"]
 _FAILURES = ("different", "damaged")

@@ -5,8 +5,8 @@ from __future__ import annotations
 import errno
 from pathlib import Path
 
+from rbmbook.lab.errors import StoreNotWritable
 from rbmlib import files
-from rbmlib.lab.errors import StoreNotWritable
 
 
 def write_whole(path: Path, content: bytes) -> None:

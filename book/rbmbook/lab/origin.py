@@ -12,8 +12,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from rbmlib.lab.cell import Cell
-from rbmlib.lab.fingerprint import code_fingerprint
+from rbmbook.lab.cell import Cell
+from rbmbook.lab.fingerprint import code_fingerprint
 
 # Import name and distribution of the libraries whose version can matter to a number.
 _LIBRARIES = {

@@ -19,18 +19,18 @@ from typing import Any
 
 import xarray as xr
 
-from rbmlib.cache import absolute, local_cache
-from rbmlib.lab import container
-from rbmlib.lab.cell import Cell, canonical_json
-from rbmlib.lab.errors import (
+from rbmbook.lab import container
+from rbmbook.lab.cell import Cell, canonical_json
+from rbmbook.lab.errors import (
     ConflictingResult,
     DamagedResult,
     ResultNotFound,
     StoreNotReadable,
     StoreNotWritable,
 )
-from rbmlib.lab.files import write_whole
-from rbmlib.lab.fingerprint import code_fingerprint
+from rbmbook.lab.files import write_whole
+from rbmbook.lab.fingerprint import code_fingerprint
+from rbmlib.cache import absolute, local_cache
 
 _STEM = 16  # hexadecimal digits of the key in a file's name; the file itself holds the whole key
 _PART = ".cached"  # a file of the cache that holds only what the published one leaves out

@@ -25,14 +25,8 @@ from typing import Any
 
 import xarray as xr
 
-from rbmlib.lab.errors import (
-    ClusterError,
-    SchedulerLost,
-    SchedulerUnreachable,
-    UnfitWorker,
-    WorkersDied,
-)
-from rbmlib.lab.worker import THREADS
+from rbmbook.lab.errors import ClusterError, SchedulerLost, SchedulerUnreachable, UnfitWorker, WorkersDied
+from rbmbook.lab.worker import THREADS
 
 CONNECT_SECONDS = 30.0  # how long a scheduler may take to answer, on a machine that is busy with cells
 _GREETING_SECONDS = 2.0  # and how much longer for a first word
@@ -64,7 +58,7 @@ def cluster(
     Yields
     ------
     ClusterExecutor
-        For the argument `executor` of :func:`rbmlib.lab.sweep.sweep`. What it was still computing when the
+        For the argument `executor` of :func:`rbmbook.lab.sweep.sweep`. What it was still computing when the
         block ends is given up.
 
     Raises
@@ -324,7 +318,7 @@ def _entry() -> Callable[..., bytes | str]:
 
     def rbmlib_cell(task: bytes, names: list[str], *inputs: bytes) -> bytes | str:
         try:
-            from rbmlib.lab.cluster import receive
+            from rbmbook.lab.cluster import receive
         except ImportError as error:
             import platform
             import sys

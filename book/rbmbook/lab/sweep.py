@@ -14,11 +14,11 @@ from dataclasses import dataclass
 
 import xarray as xr
 
-from rbmlib.lab.cell import Cell
-from rbmlib.lab.errors import DamagedResult, SweepFailed
-from rbmlib.lab.progress import Progress, Reporter
-from rbmlib.lab.schedule import Scheduler
-from rbmlib.lab.store import Store
+from rbmbook.lab.cell import Cell
+from rbmbook.lab.errors import DamagedResult, SweepFailed
+from rbmbook.lab.progress import Progress, Reporter
+from rbmbook.lab.schedule import Scheduler
+from rbmbook.lab.store import Store
 
 _ROUNDS = 3  # how often results that turn out to be damaged are computed again before the disk is to blame
 _HANDED_OUT = 256

@@ -16,9 +16,9 @@ from typing import Any
 import xarray as xr
 from filelock import FileLock
 
-from rbmlib.lab import locks
-from rbmlib.lab.cell import Cell
-from rbmlib.lab.errors import (
+from rbmbook.lab import locks
+from rbmbook.lab.cell import Cell
+from rbmbook.lab.errors import (
     CellFailure,
     ClusterError,
     CodeChanged,
@@ -28,12 +28,12 @@ from rbmlib.lab.errors import (
     NameShared,
     ResultNotFound,
 )
-from rbmlib.lab.files import write_whole
-from rbmlib.lab.fingerprint import code_fingerprint
-from rbmlib.lab.origin import origin_of
-from rbmlib.lab.progress import Reporter
-from rbmlib.lab.store import Store
-from rbmlib.lab.worker import Outcome, compute_cell, process_pool
+from rbmbook.lab.files import write_whole
+from rbmbook.lab.fingerprint import code_fingerprint
+from rbmbook.lab.origin import origin_of
+from rbmbook.lab.progress import Reporter
+from rbmbook.lab.store import Store
+from rbmbook.lab.worker import Outcome, compute_cell, process_pool
 
 _RECHECK = 0.2  # seconds between looks at cells that another sweep is computing
 _INPUTS_KEPT = 4  # inputs kept in memory; neighbouring cells often share theirs

@@ -11,12 +11,12 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
-from rbmlib.lab import container
-from rbmlib.lab.cell import Cell, canonical_json
-from rbmlib.lab.errors import RestampRefused
-from rbmlib.lab.fingerprint import code_fingerprint
-from rbmlib.lab.store import Entry, Store
-from rbmlib.lab.worker import Outcome, compute_cell, process_pool
+from rbmbook.lab import container
+from rbmbook.lab.cell import Cell, canonical_json
+from rbmbook.lab.errors import RestampRefused
+from rbmbook.lab.fingerprint import code_fingerprint
+from rbmbook.lab.store import Entry, Store
+from rbmbook.lab.worker import Outcome, compute_cell, process_pool
 
 
 @dataclass(frozen=True)

@@ -27,13 +27,20 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
 
-from rbmlib.lab.errors import FingerprintError
-from rbmlib.lab.syntax import PACKAGES, Import, ModuleSource, is_own, parse_module
+from rbmbook.lab.errors import FingerprintError
+from rbmbook.lab.syntax import PACKAGES, Import, ModuleSource, is_own, parse_module
 
 #: Parts of the package that no result may depend on.
-EXCLUDED = ("rbmlib.lab", "rbmlib.figures", "rbmlib.publish", "rbmlib.cli", "rbmlib.__main__")
+EXCLUDED = (
+    "rbmbook.lab",
+    "rbmbook.evidence",
+    "rbmlib.figures",
+    "rbmlib.publish",
+    "rbmlib.cli",
+    "rbmlib.__main__",
+)
 #: What an experiment may name all the same: it says what to compute, not how.
-NEUTRAL = ("rbmlib.lab.cell",)
+NEUTRAL = ("rbmbook.lab.cell",)
 
 #: In place of a statement's number: the module as an object.
 _ITSELF = -1

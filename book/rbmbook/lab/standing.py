@@ -7,10 +7,10 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from rbmlib.lab.cell import Cell, canonical_json
-from rbmlib.lab.errors import DamagedResult, ResultNotFound
-from rbmlib.lab.fingerprint import code_fingerprint
-from rbmlib.lab.store import Entry, Store
+from rbmbook.lab.cell import Cell, canonical_json
+from rbmbook.lab.errors import DamagedResult, ResultNotFound
+from rbmbook.lab.fingerprint import code_fingerprint
+from rbmbook.lab.store import Entry, Store
 
 #: What became of a result whose function was renamed, or is gone.
 NOT_FOUND = "its function is not found in the studies any more"
@@ -55,7 +55,7 @@ class Superseded:
         What became of it.
     replaced : bool
         Whether it can go: only if its cell has a fresh published result. Others are kept, since
-        :func:`rbmlib.lab.restamp.restamp` may still carry them over, or their function may have been renamed.
+        :func:`rbmbook.lab.restamp.restamp` may still carry them over, or their function may have been renamed.
     """
 
     entry: Entry

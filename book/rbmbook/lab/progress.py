@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from tqdm import tqdm
 
-from rbmlib.lab.ticking import ticking
+from rbmbook.lab.ticking import ticking
 
 Progress = Callable[[str], None] | bool | None
 
