@@ -22,7 +22,7 @@ help:
 	@echo "make clean   remove what was built (distclean: the environments too)"
 
 book: $(VENV)/.book
-	$(VENV)/bin/python -m rbmlib book
+	$(VENV)/bin/python -m rbmbook book
 
 test: $(VENV)/.test
 	$(VENV)/bin/python -m pytest

@@ -88,7 +88,7 @@ class Clone:
 
     def command(self, *arguments: str) -> list[str]:
         """Command line of ``rbmlib``, to be run in `root` under `environment`."""
-        return [sys.executable, "-m", "rbmlib", *arguments]
+        return [sys.executable, "-m", "rbmbook", *arguments]
 
     def started(self) -> list[tuple[int, int]]:
         """Seed and process of every cell that was begun."""

@@ -10,9 +10,9 @@ import pytest
 
 from rbmbook.lab.errors import StoreNotWritable
 from rbmbook.lab.files import write_whole as write_result
+from rbmbook.publish.errors import NotWritable
+from rbmbook.publish.notebook import write_whole as write_text
 from rbmlib import files
-from rbmlib.publish.errors import NotWritable
-from rbmlib.publish.notebook import write_whole as write_text
 
 
 class Damaged(ValueError):

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from rbmlib.publish.freshness import make_record, status
-from rbmlib.publish.notebook import execute
-from rbmlib.publish.project import Project
-from rbmlib.publish.run import settle
+from rbmbook.publish.freshness import make_record, status
+from rbmbook.publish.notebook import execute
+from rbmbook.publish.project import Project
+from rbmbook.publish.run import settle
 
 pytestmark = pytest.mark.published
 

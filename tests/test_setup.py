@@ -17,7 +17,7 @@ import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from rbmlib.publish.project import address_mismatches, repository_address
+from rbmbook.publish.project import address_mismatches, repository_address
 
 ROOT = Path(__file__).resolve().parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -192,7 +192,7 @@ def test_the_commands_that_the_readme_shows_exist() -> None:
     shown = re.findall(r"\.venv/bin/rbmlib (.+?)(?:#|`|\n)", (ROOT / "README.md").read_text())
     assert len(shown) == 3
     listed = subprocess.run(
-        [sys.executable, "-m", "rbmlib", "list", "--json"],
+        [sys.executable, "-m", "rbmbook", "list", "--json"],
         cwd=ROOT,
         capture_output=True,
         text=True,
@@ -200,7 +200,7 @@ def test_the_commands_that_the_readme_shows_exist() -> None:
     )
     for command in shown:
         help_text = subprocess.run(
-            [sys.executable, "-m", "rbmlib", command.split()[0], "--help"],
+            [sys.executable, "-m", "rbmbook", command.split()[0], "--help"],
             capture_output=True,
             text=True,
             check=True,
@@ -326,7 +326,7 @@ def workshop(tmp_path: Path) -> Workshop:
 
 @needs_make
 @pytest.mark.parametrize(
-    ("target", "extra", "work"), [("book", "book", "-m rbmlib book"), ("test", "test,torch", "-m pytest")]
+    ("target", "extra", "work"), [("book", "book", "-m rbmbook book"), ("test", "test,torch", "-m pytest")]
 )
 def test_make_installs_once_under_the_constraints_and_then_only_works(
     workshop: Workshop, target: str, extra: str, work: str

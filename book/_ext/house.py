@@ -29,7 +29,7 @@ from sphinx.ext.autodoc import FunctionDocumenter
 from sphinx.util import logging
 from sphinx.util.docutils import SphinxDirective, SphinxRole
 
-from rbmlib.publish.mathjax import mathjax_script
+from rbmbook.publish.mathjax import mathjax_script
 
 logger = logging.getLogger(__name__)
 

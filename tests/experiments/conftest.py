@@ -49,7 +49,7 @@ def sweeping(tiny_store: Store) -> Callable:
 @pytest.fixture(scope="session")
 def declared_defaults(root) -> Callable[[str], dict]:
     """The parameters that a notebook declares, without its profile's name."""
-    from rbmlib.publish.parameters import LABEL, declared
+    from rbmbook.publish.parameters import LABEL, declared
 
     def read(name: str) -> dict:
         text = (root / "notebooks" / f"{name}.md").read_text(encoding="utf-8")

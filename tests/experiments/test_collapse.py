@@ -165,7 +165,7 @@ def test_parameters_that_cannot_be_meant_get_one_sentence_before_any_cell(change
 
 
 def test_the_notebook_declares_the_profile(root):
-    from rbmlib.publish.parameters import LABEL, declared
+    from rbmbook.publish.parameters import LABEL, declared
 
     for name in ("collapse", "spectra"):
         text = (root / "notebooks" / f"{name}.md").read_text(encoding="utf-8")

@@ -173,7 +173,7 @@ def test_every_figure_draws_a_whole_run_and_one_that_leaves_parts_out(study, sma
 
 
 def test_the_notebooks_own_parameters_are_the_book_profile(root):
-    from rbmlib.publish.parameters import LABEL, declared
+    from rbmbook.publish.parameters import LABEL, declared
 
     text = (root / "notebooks" / "sparse_training.md").read_text(encoding="utf-8")
     source = text.split(":tags: [parameters]", 1)[1].split("```", 1)[0]

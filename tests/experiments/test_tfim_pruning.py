@@ -189,7 +189,7 @@ def test_the_notebooks_own_parameters_are_the_book_profile(root):
     notebook = root / "notebooks" / "tfim_pruning.md"
     if not notebook.exists():
         pytest.skip("the notebook is not part of this tree")
-    from rbmlib.publish.parameters import LABEL, declared
+    from rbmbook.publish.parameters import LABEL, declared
 
     source = notebook.read_text(encoding="utf-8").split(":tags: [parameters]", 1)[1].split("```", 1)[0]
     defaults = {name: parameter.default for name, parameter in declared(source).items()}

@@ -17,6 +17,7 @@ import time
 import pytest
 from click.testing import CliRunner
 
+from rbmbook.cli import cli
 from rbmbook.lab import cluster as cluster_module
 from rbmbook.lab import container
 from rbmbook.lab.cell import Cell
@@ -33,9 +34,8 @@ from rbmbook.lab.errors import (
 from rbmbook.lab.profiles import resolve
 from rbmbook.lab.store import Store
 from rbmbook.lab.sweep import sweep
-from rbmlib.cli import cli
+from rbmbook.publish.project import Project
 from rbmlib.experiments import tfim_pruning
-from rbmlib.publish.project import Project
 
 PATIENCE = 120.0
 NO_PACKAGE = "raise ModuleNotFoundError(\"No module named 'rbmlib'\", name='rbmlib')\n"

@@ -23,8 +23,8 @@ import rbmlib
 from rbmbook.lab import recompute
 from rbmbook.lab.fingerprint import source_reach
 from rbmbook.lab.origin import environment, installed_versions
-from rbmlib.publish.audit import cells_by_profile
-from rbmlib.publish.project import Project
+from rbmbook.publish.audit import cells_by_profile
+from rbmbook.publish.project import Project
 
 CELLS = "rbmlib.experiments.tfim_cells"
 OF_THE_CHAPTER = [

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from rbmlib.publish.project import Project
+from rbmbook.publish.project import Project
 
 COUNTING = """\
 ---

@@ -7,7 +7,7 @@ from dataclasses import astuple, replace
 import pytest
 
 from rbmbook.lab.sweep import fill
-from rbmlib.publish.account import (
+from rbmbook.publish.account import (
     account_table,
     accounts,
     bench,
@@ -19,9 +19,9 @@ from rbmlib.publish.account import (
     machine,
     total,
 )
-from rbmlib.publish.freshness import make_record, published_cells
-from rbmlib.publish.notebook import parameters_of
-from rbmlib.publish.parameters import bind
+from rbmbook.publish.freshness import make_record, published_cells
+from rbmbook.publish.notebook import parameters_of
+from rbmbook.publish.parameters import bind
 
 DRILLS = {
     "processor": "Some CPU", "versions": {"numpy": "2"}, "date": "2026-01-31",

@@ -7,14 +7,14 @@ import sys
 import pytest
 from click.testing import CliRunner, Result
 
+from rbmbook.cli import cli
 from rbmbook.lab import container, fingerprint, recompute
 from rbmbook.lab.sweep import fill
-from rbmlib.cli import cli
-from rbmlib.publish.audit import audit, cells_by_profile
-from rbmlib.publish.freshness import make_record
-from rbmlib.publish.notebook import parameters_of, read_source
-from rbmlib.publish.parameters import bind
-from rbmlib.publish.project import Project
+from rbmbook.publish.audit import audit, cells_by_profile
+from rbmbook.publish.freshness import make_record
+from rbmbook.publish.notebook import parameters_of, read_source
+from rbmbook.publish.parameters import bind
+from rbmbook.publish.project import Project
 
 
 def call(project: Project, *arguments: str) -> Result:

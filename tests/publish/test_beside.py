@@ -6,9 +6,9 @@ import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
-from rbmlib.publish.beside import ABSENT, address_of, compare, page_with_label, readable
-from rbmlib.publish.errors import UnknownName
-from rbmlib.publish.page import render
+from rbmbook.publish.beside import ABSENT, address_of, compare, page_with_label, readable
+from rbmbook.publish.errors import UnknownName
+from rbmbook.publish.page import render
 
 PROSE = """\
 # Counting

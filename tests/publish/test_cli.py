@@ -10,9 +10,9 @@ from types import ModuleType, SimpleNamespace
 import pytest
 from click.testing import CliRunner, Result
 
+from rbmbook.cli import cli
+from rbmbook.publish.project import Project
 from rbmlib import experiments
-from rbmlib.cli import cli
-from rbmlib.publish.project import Project
 
 
 def call(project: Project | None, *arguments: str) -> Result:
@@ -67,7 +67,7 @@ def test_help_on_a_notebook_that_does_not_exist_says_so_and_still_helps(project:
 def test_a_parameter_may_be_given_with_an_equals_sign(
     project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: tuple[str, ...]
 ) -> None:
-    from rbmlib.publish import run as module
+    from rbmbook.publish import run as module
 
     asked = []
     monkeypatch.setattr(module, "run", lambda project, request, out, **_: asked.append(request) or ("a", "b"))
@@ -88,7 +88,7 @@ def test_half_a_parameter_is_answered_with_an_example(project: Project) -> None:
 def test_an_interrupted_command_says_that_it_goes_on(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from rbmlib.publish import run as module
+    from rbmbook.publish import run as module
 
     def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
@@ -100,7 +100,7 @@ def test_an_interrupted_command_says_that_it_goes_on(
 
 
 def test_what_a_run_costs_is_said_before_it_begins(project: Project) -> None:
-    from rbmlib.publish.run import cost_of, fill, settle
+    from rbmbook.publish.run import cost_of, fill, settle
 
     request = settle(project, "counting", profile="quick")
     assert cost_of(project, request) == "counting: 1 result to compute; profile quick costs a blink"
@@ -203,7 +203,7 @@ def test_the_scorecard_prints_what_was_found_and_gives_records_to_programs(
 
 
 def test_outside_a_clone_the_command_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from rbmlib.publish import project as module
+    from rbmbook.publish import project as module
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(module, "__file__", str(tmp_path / "site" / "rbmlib" / "publish" / "project.py"))
@@ -214,14 +214,14 @@ def test_outside_a_clone_the_command_says_so(tmp_path: Path, monkeypatch: pytest
 def test_a_missing_package_is_answered_with_its_extra(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(sys.modules, "rbmlib.publish.catalogue", None)
+    monkeypatch.setitem(sys.modules, "rbmbook.publish.catalogue", None)
 
     def missing(*_: object) -> None:
         raise ModuleNotFoundError("No module named 'papermill'", name="papermill.execute")
 
-    catalogue = ModuleType("rbmlib.publish.catalogue")
+    catalogue = ModuleType("rbmbook.publish.catalogue")
     catalogue.catalogue = missing
-    monkeypatch.setitem(sys.modules, "rbmlib.publish.catalogue", catalogue)
+    monkeypatch.setitem(sys.modules, "rbmbook.publish.catalogue", catalogue)
     result = call(project, "list")
     assert result.exit_code == 1
     assert "papermill: pip install 'rbmlib[book]'" in result.output
@@ -229,8 +229,8 @@ def test_a_missing_package_is_answered_with_its_extra(
 
 def test_help_comes_fast_and_imports_nothing_heavy() -> None:
     script = (
-        "import sys, rbmlib.cli\n"
-        "try:\n    rbmlib.cli.cli(['--help'], prog_name='rbmlib')\nexcept SystemExit: pass\n"
+        "import sys, rbmbook.cli\n"
+        "try:\n    rbmbook.cli.cli(['--help'], prog_name='rbmlib')\nexcept SystemExit: pass\n"
         "heavy = {'numpy', 'numba', 'matplotlib', 'xarray', 'tenpy', 'torch', 'papermill', 'jupytext'}\n"
         "assert not heavy & set(sys.modules), heavy & set(sys.modules)\n"
     )
@@ -245,7 +245,7 @@ def test_help_comes_fast_and_imports_nothing_heavy() -> None:
 
 def test_the_module_is_the_command() -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "rbmlib", "run", "--help"], capture_output=True, text=True, check=False
+        [sys.executable, "-m", "rbmbook", "run", "--help"], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0
     assert "--profile" in done.stdout

@@ -7,17 +7,17 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from rbmbook.cli import cli
 from rbmbook.lab.store import Store
+from rbmbook.publish import audit, run
+from rbmbook.publish.account import accounts, bench
+from rbmbook.publish.audit import ResultsStatus
+from rbmbook.publish.build import build
+from rbmbook.publish.errors import BadParameter, NotWritable, PublishError
+from rbmbook.publish.freshness import files_digest, notebook_status
+from rbmbook.publish.notebook import require_writable
+from rbmbook.publish.parameters import read_parameters
 from rbmlib import cache
-from rbmlib.cli import cli
-from rbmlib.publish import audit, run
-from rbmlib.publish.account import accounts, bench
-from rbmlib.publish.audit import ResultsStatus
-from rbmlib.publish.build import build
-from rbmlib.publish.errors import BadParameter, NotWritable, PublishError
-from rbmlib.publish.freshness import files_digest, notebook_status
-from rbmlib.publish.notebook import require_writable
-from rbmlib.publish.parameters import read_parameters
 
 
 @pytest.fixture
@@ -28,8 +28,8 @@ def nothing_computed(monkeypatch):
         raise AssertionError("something was computed")
 
     monkeypatch.setattr("rbmbook.lab.sweep.sweep", never)
-    monkeypatch.setattr("rbmlib.publish.run.execute", never)
-    monkeypatch.setattr("rbmlib.publish.build.execute", never)
+    monkeypatch.setattr("rbmbook.publish.run.execute", never)
+    monkeypatch.setattr("rbmbook.publish.build.execute", never)
 
 
 # Paths

@@ -5,8 +5,8 @@ import json
 import pytest
 
 from rbmbook.lab.sweep import sweep
-from rbmlib.publish.errors import BadNotebook
-from rbmlib.publish.freshness import (
+from rbmbook.publish.errors import BadNotebook
+from rbmbook.publish.freshness import (
     code_reach,
     experiments_read,
     make_record,
@@ -15,9 +15,9 @@ from rbmlib.publish.freshness import (
     published_cells,
     status,
 )
-from rbmlib.publish.notebook import parameters_of
-from rbmlib.publish.parameters import bind
-from rbmlib.publish.project import Project
+from rbmbook.publish.notebook import parameters_of
+from rbmbook.publish.parameters import bind
+from rbmbook.publish.project import Project
 
 
 def publish_results(project: Project) -> None:
@@ -117,8 +117,8 @@ def test_a_notebook_reads_its_own_experiment(project) -> None:
 
 
 def test_the_digest_of_code_depends_on_what_is_used_not_on_its_layout() -> None:
-    one = code_reach("from rbmlib.publish import page\nx = 1\n").digest
-    assert one == code_reach("from rbmlib.publish import page\n\n# one\nx   =  1\n").digest
+    one = code_reach("from rbmbook.publish import page\nx = 1\n").digest
+    assert one == code_reach("from rbmbook.publish import page\n\n# one\nx   =  1\n").digest
     assert one != code_reach("x = 2\n").digest
 
 

@@ -7,8 +7,8 @@ import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
-from rbmlib.publish.errors import BadNotebook, NotebookFailed
-from rbmlib.publish.notebook import code_of, execute, name_cells, parameters_of, read_source, tidy
+from rbmbook.publish.errors import BadNotebook, NotebookFailed
+from rbmbook.publish.notebook import code_of, execute, name_cells, parameters_of, read_source, tidy
 
 
 def test_a_rerun_gives_the_same_bytes_and_names_nothing_of_this_machine(workshop, tmp_path: Path) -> None:

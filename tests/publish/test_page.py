@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
-from rbmlib.publish.mathjax import mathjax_script
-from rbmlib.publish.page import external_requests, render, write_page
-from rbmlib.publish.project import Project
+from rbmbook.publish.mathjax import mathjax_script
+from rbmbook.publish.page import external_requests, render, write_page
+from rbmbook.publish.project import Project
 
 PIXEL = base64.b64encode(
     bytes.fromhex(
@@ -162,7 +162,7 @@ def test_a_page_sets_its_equations_without_any_request(project: Project, tmp_pat
 
 
 def test_a_missing_component_of_mathjax_is_named() -> None:
-    from rbmlib.publish.errors import PublishError
+    from rbmbook.publish.errors import PublishError
 
     assert mathjax_script().is_file()
     with pytest.raises(PublishError, match=r"no MathJax component 'x\.js'"):

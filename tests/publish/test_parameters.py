@@ -2,8 +2,8 @@
 
 import pytest
 
-from rbmlib.publish.errors import BadNotebook, BadParameter, UnknownName
-from rbmlib.publish.parameters import bind, declared
+from rbmbook.publish.errors import BadNotebook, BadParameter, UnknownName
+from rbmbook.publish.parameters import bind, declared
 
 CELL = """
 # How large

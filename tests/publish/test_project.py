@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from rbmlib.publish import project as module
-from rbmlib.publish.errors import NotInClone, UnknownName
-from rbmlib.publish.freshness import status
-from rbmlib.publish.project import Project, address_mismatches, find_project, repository_address
+from rbmbook.publish import project as module
+from rbmbook.publish.errors import NotInClone, UnknownName
+from rbmbook.publish.freshness import status
+from rbmbook.publish.project import Project, address_mismatches, find_project, repository_address
 
 
 def test_a_clone_is_found_from_any_folder_inside_it(project: Project) -> None:

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from rbmlib.publish.build import build, refresh
-from rbmlib.publish.catalogue import catalogue
-from rbmlib.publish.errors import BadParameter, PublishError, UnknownName
-from rbmlib.publish.freshness import status
-from rbmlib.publish.page import external_requests
-from rbmlib.publish.provenance import profile_notice
-from rbmlib.publish.run import run, settle
+from rbmbook.publish.build import build, refresh
+from rbmbook.publish.catalogue import catalogue
+from rbmbook.publish.errors import BadParameter, PublishError, UnknownName
+from rbmbook.publish.freshness import status
+from rbmbook.publish.page import external_requests
+from rbmbook.publish.provenance import profile_notice
+from rbmbook.publish.run import run, settle
 
 
 def files(folder: Path) -> dict[str, bytes]:

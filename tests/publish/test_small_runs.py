@@ -17,7 +17,7 @@ import nbformat
 import numpy as np
 import pytest
 
-from rbmlib.publish.beside import glued
+from rbmbook.publish.beside import glued
 
 CHAIN = {
     "n_spins": 4, "n_hidden": 2, "n_samples": 200, "k": 1, "batch_size": 50, "n_epochs": 2, "finetune_epochs": 1,

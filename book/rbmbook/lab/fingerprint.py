@@ -35,9 +35,9 @@ EXCLUDED = (
     "rbmbook.lab",
     "rbmbook.evidence",
     "rbmlib.figures",
-    "rbmlib.publish",
-    "rbmlib.cli",
-    "rbmlib.__main__",
+    "rbmbook.publish",
+    "rbmbook.cli",
+    "rbmbook.__main__",
 )
 #: What an experiment may name all the same: it says what to compute, not how.
 NEUTRAL = ("rbmbook.lab.cell",)

@@ -21,10 +21,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from rbmlib.publish.errors import BadNotebook
-from rbmlib.publish.notebook import code_of, read_source, source_digest
-from rbmlib.publish.parameters import Value, without_label
-from rbmlib.publish.project import Project
+from rbmbook.publish.errors import BadNotebook
+from rbmbook.publish.notebook import code_of, read_source, source_digest
+from rbmbook.publish.parameters import Value, without_label
+from rbmbook.publish.project import Project
 
 if TYPE_CHECKING:
     from rbmbook.lab.fingerprint import Reach
@@ -37,15 +37,15 @@ SOURCE_CHANGED = "its source changed"
 DATA_SUFFIXES = {".css", ".html", ".js", ".json", ".mplstyle", ".toml"}
 #: Parts of the package that move and keep results, and so leave no trace in what a page says.
 MACHINERY = (
-    "rbmlib.cli",
-    "rbmlib.__main__",
-    # Not rbmlib.publish.account, whose tables a page shows.
+    "rbmbook.cli",
+    "rbmbook.__main__",
+    # Not rbmbook.publish.account, whose tables a page shows.
     *(
-        f"rbmlib.publish.{room}"
+        f"rbmbook.publish.{room}"
         for room in ("audit", "build", "catalogue", "crossref", "errors", "freshness")
     ),
     *(
-        f"rbmlib.publish.{room}"
+        f"rbmbook.publish.{room}"
         for room in ("mathjax", "notebook", "page", "parameters", "project", "provenance", "run")
     ),
     *(f"rbmbook.lab.{room}" for room in ("cell", "container", "errors", "fingerprint", "origin")),

@@ -24,9 +24,9 @@ from urllib.parse import quote
 import nbformat
 from nbformat import NotebookNode
 
-from rbmlib.publish.errors import BadNotebook, UnknownName
-from rbmlib.publish.notebook import read_source, title_of
-from rbmlib.publish.project import Project, repository_address
+from rbmbook.publish.errors import BadNotebook, UnknownName
+from rbmbook.publish.notebook import read_source, title_of
+from rbmbook.publish.project import Project, repository_address
 
 VERDICT, EVIDENCE = "-verdict", "-evidence"
 ABSENT = "not in this run"

@@ -16,12 +16,12 @@ from pathlib import Path
 from typing import Any
 
 from rbmbook.lab.errors import DamagedResult, ResultNotFound
+from rbmbook.publish.errors import PublishError
+from rbmbook.publish.freshness import PUBLISHED_PROFILE, notebook_status, published_cells
+from rbmbook.publish.notebook import read_source, title_of
+from rbmbook.publish.project import Project
 from rbmlib.figures.inline_html import InlineHTML
 from rbmlib.files import read_json
-from rbmlib.publish.errors import PublishError
-from rbmlib.publish.freshness import PUBLISHED_PROFILE, notebook_status, published_cells
-from rbmlib.publish.notebook import read_source, title_of
-from rbmlib.publish.project import Project
 
 _SHOWN = 12  # digits of a hash
 

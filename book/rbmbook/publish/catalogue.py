@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from rbmlib.publish.notebook import parameters_of, read_source, title_of
-from rbmlib.publish.parameters import LABEL, bind
-from rbmlib.publish.project import Project
+from rbmbook.publish.notebook import parameters_of, read_source, title_of
+from rbmbook.publish.parameters import LABEL, bind
+from rbmbook.publish.project import Project
 
 
 def catalogue(project: Project, names: Sequence[str] | None = None) -> list[dict[str, Any]]:

@@ -8,11 +8,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from rbmbook.lab.ticking import ticking
-from rbmlib.publish.errors import PublishError
-from rbmlib.publish.freshness import make_record, notebook_status, status
-from rbmlib.publish.notebook import execute, require_writable
-from rbmlib.publish.project import Project
-from rbmlib.publish.run import fill, settle
+from rbmbook.publish.errors import PublishError
+from rbmbook.publish.freshness import make_record, notebook_status, status
+from rbmbook.publish.notebook import execute, require_writable
+from rbmbook.publish.project import Project
+from rbmbook.publish.run import fill, settle
 
 
 def refresh(
@@ -30,7 +30,7 @@ def refresh(
     project : Project
         The clone.
     workers, scheduler, progress
-        As in :func:`rbmlib.publish.run.fill`.
+        As in :func:`rbmbook.publish.run.fill`.
     report : callable, optional
         Called with a line for each notebook that is executed.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 from pathlib import Path
 
-from rbmlib.publish.errors import PublishError
+from rbmbook.publish.errors import PublishError
 
 DISTRIBUTION = "sphinx-mathjax-offline"
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from rbmlib.publish.errors import UnknownName
+from rbmbook.publish.errors import UnknownName
 
 if TYPE_CHECKING:
     from rbmbook.lab.profiles import Profile

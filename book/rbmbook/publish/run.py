@@ -13,13 +13,13 @@ from typing import Any
 
 import nbformat
 
-from rbmlib.publish.beside import compare
-from rbmlib.publish.errors import BadParameter, UnknownName
-from rbmlib.publish.freshness import PUBLISHED_PROFILE, experiments_read, make_record, notebook_reach
-from rbmlib.publish.notebook import execute, parameters_of, require_writable, started_kernel
-from rbmlib.publish.page import write_page
-from rbmlib.publish.parameters import LABEL, Parameter, Value, bind, without_label
-from rbmlib.publish.project import Project
+from rbmbook.publish.beside import compare
+from rbmbook.publish.errors import BadParameter, UnknownName
+from rbmbook.publish.freshness import PUBLISHED_PROFILE, experiments_read, make_record, notebook_reach
+from rbmbook.publish.notebook import execute, parameters_of, require_writable, started_kernel
+from rbmbook.publish.page import write_page
+from rbmbook.publish.parameters import LABEL, Parameter, Value, bind, without_label
+from rbmbook.publish.project import Project
 
 
 @dataclass(frozen=True)

@@ -28,10 +28,10 @@ import nbformat
 from nbformat import NotebookNode
 
 from rbmbook.lab.ticking import ticking
+from rbmbook.publish.errors import BadNotebook, NotebookFailed, NotWritable
+from rbmbook.publish.parameters import Parameter, Value, declared
+from rbmbook.publish.project import Project
 from rbmlib import files
-from rbmlib.publish.errors import BadNotebook, NotebookFailed, NotWritable
-from rbmlib.publish.parameters import Parameter, Value, declared
-from rbmlib.publish.project import Project
 
 TAG = "parameters"
 ENGINE = "rbmlib"
@@ -96,7 +96,7 @@ def parameters_of(project: Project, name: str) -> dict[str, Parameter]:
     UnknownName
         If there is no such notebook.
     BadNotebook
-        If its parameters cell does not keep to the conventions of `rbmlib.publish.parameters`.
+        If its parameters cell does not keep to the conventions of `rbmbook.publish.parameters`.
     """
     notebook = read_source(project.source(name))
     cells = [cell for cell in notebook.cells if TAG in cell.metadata.get("tags", [])]

@@ -13,10 +13,10 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rbmlib.publish.errors import PublishError, UnknownName
-from rbmlib.publish.freshness import PUBLISHED_PROFILE, SOURCE_CHANGED, NotebookStatus, notebook_status
-from rbmlib.publish.notebook import read_source
-from rbmlib.publish.project import Project
+from rbmbook.publish.errors import PublishError, UnknownName
+from rbmbook.publish.freshness import PUBLISHED_PROFILE, SOURCE_CHANGED, NotebookStatus, notebook_status
+from rbmbook.publish.notebook import read_source
+from rbmbook.publish.project import Project
 
 if TYPE_CHECKING:
     from rbmbook.lab.cell import Cell

@@ -19,8 +19,8 @@ from docutils.parsers.rst import Directive, directives, roles
 from docutils.parsers.rst.directives.body import MathBlock
 from nbformat import NotebookNode
 
-from rbmlib.publish.beside import Comparison, address_of, page_with_label, readable, title_of_page
-from rbmlib.publish.project import Project
+from rbmbook.publish.beside import Comparison, address_of, page_with_label, readable, title_of_page
+from rbmbook.publish.project import Project
 
 ROLE = re.compile(r"\{([a-zA-Z][\w:.+-]*)\}`")
 DIRECTIVE = re.compile(r"^\s*(?:`{3,}|:{3,}|~{3,})\s*\{([a-zA-Z][\w:.+-]*)\}", re.MULTILINE)

@@ -18,11 +18,11 @@ from docutils.core import publish_doctree, publish_from_doctree
 from docutils.writers.html5_polyglot import Writer
 from nbformat import NotebookNode
 
-from rbmlib.publish.beside import Comparison, address_of, compare
-from rbmlib.publish.crossref import resolve, understanding
-from rbmlib.publish.mathjax import mathjax_script
-from rbmlib.publish.notebook import title_of, write_whole
-from rbmlib.publish.project import Project
+from rbmbook.publish.beside import Comparison, address_of, compare
+from rbmbook.publish.crossref import resolve, understanding
+from rbmbook.publish.mathjax import mathjax_script
+from rbmbook.publish.notebook import title_of, write_whole
+from rbmbook.publish.project import Project
 
 EXTENSIONS = ["amsmath", "colon_fence", "deflist", "dollarmath", "linkify", "substitution", "tasklist"]
 #: MathJax in one piece: no menu and no assistive layer, because those load further files on demand.

@@ -14,7 +14,7 @@ except ModuleNotFoundError:
     raise SystemExit("rbmlib: the command needs the package click: pip install 'rbmlib[lab]'") from None
 
 if TYPE_CHECKING:
-    from rbmlib.publish.project import Project
+    from rbmbook.publish.project import Project
 
 #: The pip extra that brings a package, by import name.
 EXTRAS = {
@@ -69,7 +69,7 @@ class _Place(click.Path):
 
 def _foreseen(error: Exception) -> bool:
     """Whether an error's message is written for the person at the terminal."""
-    from rbmlib.publish.errors import PublishError
+    from rbmbook.publish.errors import PublishError
 
     if isinstance(error, PublishError):
         return True
@@ -111,7 +111,7 @@ class _OfNotebook(click.Command):
             ) from None
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        from rbmlib.publish.errors import PublishError
+        from rbmbook.publish.errors import PublishError
 
         asked = [arg for arg in ctx.meta.get("rbmlib.asked", []) if arg not in ctx.help_option_names]
         try:
@@ -127,7 +127,7 @@ class _OfNotebook(click.Command):
 
 
 def _entry(project: Project, name: str) -> dict[str, Any]:
-    from rbmlib.publish.catalogue import catalogue
+    from rbmbook.publish.catalogue import catalogue
 
     project.source(name)  # says which names there are
     return catalogue(project, [name])[0]
@@ -148,7 +148,7 @@ def _described(entry: Mapping[str, Any]) -> list[str]:
 
 
 def _project(ctx: click.Context) -> Project:
-    from rbmlib.publish.project import Project, find_project
+    from rbmbook.publish.project import Project, find_project
 
     if isinstance(ctx.obj, Project):
         return ctx.obj
@@ -207,7 +207,7 @@ def cli() -> None:
 @click.pass_context
 def list_notebooks(ctx: click.Context, name: str | None, as_json: bool) -> None:
     """Show every notebook in a line: name, title, costs; of NAME its parameters and profiles."""
-    from rbmlib.publish.catalogue import catalogue
+    from rbmbook.publish.catalogue import catalogue
 
     project = _project(ctx)
     entries = catalogue(project) if name is None else [_entry(project, name)]
@@ -281,9 +281,9 @@ def run(
       rbmlib run tfim_pruning --profile quick -p n_seeds 3 -p fields "[0.5, 1, 2]"
       rbmlib run tfim_pruning -f mine.yaml --out mine --workers 4
     """  # noqa: D301
-    from rbmlib.publish.parameters import read_parameters
-    from rbmlib.publish.run import outcome, settle
-    from rbmlib.publish.run import run as run_notebook
+    from rbmbook.publish.parameters import read_parameters
+    from rbmbook.publish.run import outcome, settle
+    from rbmbook.publish.run import run as run_notebook
 
     project = _project(ctx)
     request = settle(project, name, read_parameters(file) if file else {}, dict(given), profile=profile)
@@ -306,7 +306,7 @@ def book(ctx: click.Context, strict: bool, workers: int | None, scheduler: str |
     A notebook is out of date if its source, the code that it calls or the results that it shows changed. On
     a fresh clone none is, so this takes less than a minute.
     """
-    from rbmlib.publish.build import build
+    from rbmbook.publish.build import build
 
     project = _project(ctx)
     index = build(project, strict=strict, workers=workers, scheduler=scheduler, progress=True, report=_say)
@@ -328,7 +328,7 @@ def sweep(ctx: click.Context, name: str, profile: str, workers: int | None, sche
       rbmlib sweep tfim_pruning --profile book --workers 8
       rbmlib sweep tfim_pruning --profile book --scheduler tcp://10.0.0.1:8786
     """  # noqa: D301
-    from rbmlib.publish.run import fill, settle
+    from rbmbook.publish.run import fill, settle
 
     project = _project(ctx)
     request = settle(project, name, profile=profile)
@@ -394,8 +394,8 @@ def verify(
       rbmlib verify                                  three results, a different draw each time
       rbmlib verify --all tfim_pruning               all of one notebook: as long as its sweep
     """  # noqa: D301
-    from rbmlib.publish.audit import verify_published
-    from rbmlib.publish.errors import PublishError
+    from rbmbook.publish.audit import verify_published
+    from rbmbook.publish.errors import PublishError
 
     if every and cells is not None:
         raise click.UsageError("--cells and --all exclude each other")
@@ -433,8 +433,8 @@ def status(ctx: click.Context, name: str | None, as_json: bool, strict: bool, pr
       rbmlib status                                  all notebooks and results
       rbmlib status tfim_pruning                     why something of this one is not fresh
     """  # noqa: D301
-    from rbmlib.publish import audit
-    from rbmlib.publish.freshness import status as notebooks_status
+    from rbmbook.publish import audit
+    from rbmbook.publish.freshness import status as notebooks_status
 
     project = _project(ctx)
     if name is not None:
@@ -472,7 +472,7 @@ def restamp(ctx: click.Context, name: str, profile: str, cells: int, workers: in
     the new code, with a note that this was done.
     """
     from rbmbook.lab.restamp import restamp as carry_over
-    from rbmlib.publish.run import settle
+    from rbmbook.publish.run import settle
 
     project = _project(ctx)
     request = settle(project, name, profile=profile)

@@ -13,7 +13,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
 
-from rbmlib.publish.errors import NotInClone, UnknownName
+from rbmbook.publish.errors import NotInClone, UnknownName
 
 if TYPE_CHECKING:
     from rbmbook.lab.store import Store
@@ -132,7 +132,7 @@ def find_project(start: Path | None = None, *, purpose: str = "this") -> Project
         If neither place belongs to a clone.
     """
     here = (Path.cwd() if start is None else Path(start)).resolve()
-    installed = Path(__file__).resolve().parents[2]
+    installed = Path(__file__).resolve().parents[3]
     for folder in (here, *here.parents, installed):
         if is_clone(folder):
             return Project(folder)

@@ -19,7 +19,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from rbmlib.publish.errors import BadNotebook, BadParameter, UnknownName
+from rbmbook.publish.errors import BadNotebook, BadParameter, UnknownName
 
 type_of = {"int": int, "float": float, "str": str, "bool": bool}
 
