@@ -17,12 +17,12 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
 
+from rbmbook.drawing.inline_html import InlineHTML
 from rbmbook.evidence.claims import Claim, Verdict, load_claims, rules_written
 from rbmbook.evidence.words import DASH
 from rbmbook.lab.cell import Cell
 from rbmbook.lab.errors import ResultNotFound
 from rbmbook.lab.store import Store
-from rbmlib.figures.inline_html import InlineHTML
 
 CATALOGUE = Path(__file__).with_name("claims.toml")
 

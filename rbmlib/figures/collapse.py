@@ -16,11 +16,12 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 from numpy.typing import NDArray
 
+from rbmbook.drawing import style
+from rbmbook.drawing.inline_svg import InlineHTML, inline_svg
+from rbmbook.drawing.panels import percent
+from rbmbook.drawing.slider import slider
 from rbmlib.analysis.collapse import overlap_cost, rescaled_total
-from rbmlib.figures import style
-from rbmlib.figures.inline_svg import InlineHTML, inline_svg
-from rbmlib.figures.mnist_dilution import LABELS, LOOKS, MARKS, PANEL, dilution_axis, percent
-from rbmlib.figures.slider import slider
+from rbmlib.figures.mnist_dilution import LABELS, LOOKS, MARKS, PANEL, dilution_axis
 
 PLAIN, COMPENSATED = "as trained", "compensated"
 PAPER_ALPHA = 0.5

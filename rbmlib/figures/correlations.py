@@ -13,9 +13,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from rbmlib.figures import style
-from rbmlib.figures.inline_svg import InlineHTML, inline_svg
-from rbmlib.figures.tfim_pruning import LABELS, PANEL, _removed_axis, _title
+from rbmbook.drawing import style
+from rbmbook.drawing.inline_svg import InlineHTML, inline_svg
+from rbmbook.drawing.panels import LABELS, PANEL, field_title, removed_axis
 
 Results = Mapping[tuple[int, float], xr.Dataset]
 
@@ -76,7 +76,7 @@ def decay_curves(machines: Results, field: float | None) -> InlineHTML:
     shown = _at(machines, field)
     return inline_svg(
         [_decay_panel(one, f"N = {n}, h/J = {field:g}") for n, one, _, _ in shown],
-        title=f"Spin correlations along the pruning at {_title(field)}",
+        title=f"Spin correlations along the pruning at {field_title(field)}",
         description="Connected correlation from the middle of the chain against distance, both logarithmic: one line a "
         "pruning iteration from blue (dense) to orange (last), the exact curve dashed in grey, the training data as open "
         f"circles; one panel a length: {', '.join(str(n) for n, *_ in shown)} spins.",
@@ -181,10 +181,10 @@ def preference_curves(machines: Results) -> InlineHTML:
                 axes.plot(
                     [-0.02], [float(one.exact_preference)], ">", color=color, markersize=6, clip_on=False
                 )
-                _removed_axis(axes, removed)
+                removed_axis(axes, removed)
             style.reference_line(axes, y=0.0)
             axes.set_ylabel("ln (exponential / power-law misfit)")
-            axes.set_title(_title(field))
+            axes.set_title(field_title(field))
             _legend_below(figure, axes)
         panels.append(figure)
     return inline_svg(
@@ -212,7 +212,7 @@ def robustness_curves(machines: Results, levels: tuple[float, ...]) -> InlineHTM
             axes = grid[0, 0]
             for n, one, color, _ in _at(machines, field):
                 style.band(axes, one.removed.values, _seeds(one[name]), color=color, label=f"N = {n}")
-                _removed_axis(axes, one.removed.values)
+                removed_axis(axes, one.removed.values)
             for level in levels:
                 style.reference_line(axes, y=level)
             axes.set_ylim(bottom=0)
@@ -222,7 +222,7 @@ def robustness_curves(machines: Results, levels: tuple[float, ...]) -> InlineHTM
         panels.append(figure)
     return inline_svg(
         panels,
-        title=f"Correlations retained under pruning, {_title(field)}",
+        title=f"Correlations retained under pruning, {field_title(field)}",
         description="Correlation as a share of the exact one, relative to the dense machine, against the share of weights "
         "removed; mean and range over seeds, one line a length; averaged up to a quarter of the chain, and up to four sites.",
     )
@@ -239,7 +239,7 @@ def connectivity_curves(machines: Results) -> InlineHTML:
             axes.plot(one.removed.values, whole, color=color, marker=mark, linewidth=1.2, label=f"N = {n}")
             limit = 1 - float(one.fewest_weights) / float(one.kept[0])
             axes.axvline(limit, color=color, linestyle=(0, (4, 3)), linewidth=1.0)
-            _removed_axis(axes, one.removed.values)
+            removed_axis(axes, one.removed.values)
         axes.set_xlim(-0.02, 1.02)
         axes.set_ylim(-0.03, 1.05)
         axes.set_ylabel("share of graphs in one piece")
@@ -253,7 +253,7 @@ def connectivity_curves(machines: Results) -> InlineHTML:
             look = {"color": color, "marker": mark, "markersize": 3.2, "linestyle": "none", "mew": 0.8}
             axes.plot(removed[whole], share[whole], label=f"N = {n}", **look)
             axes.plot(removed[~whole], share[~whole], mfc="none", **look)
-            _removed_axis(axes, one.removed.values)
+            removed_axis(axes, one.removed.values)
         axes.plot([], [], "o", color=_GREY, label="one piece")
         axes.plot([], [], "o", color=_GREY, mfc="none", label="several")
         axes.set_ylim(bottom=0)
@@ -262,7 +262,7 @@ def connectivity_curves(machines: Results) -> InlineHTML:
         _legend_below(damage, axes)
     return inline_svg(
         [graphs, damage],
-        title=f"Connectivity and damage, {_title(field)}",
+        title=f"Connectivity and damage, {field_title(field)}",
         description="Left: share of machines whose graph is in one piece against the share of weights removed, one line a "
         "length; dashed lines where too few weights are left to connect any graph. Right: retained correlation of every "
         "machine, filled marks in one piece, open marks in several.",
@@ -279,11 +279,11 @@ def size_curves(machines: Results) -> InlineHTML:
                 for n, one, color, _ in _at(machines, field):
                     values = _seeds(one.rescaled.sel(measure=measure))
                     style.band(axes, one.removed.values, values, color=color, label=f"N = {n}")
-                    _removed_axis(axes, one.removed.values)
+                    removed_axis(axes, one.removed.values)
                 axes.set_xlabel("weights removed (%)" if measure == RESCALED[-1] else "")
                 axes.set_yscale("log")
                 axes.set_ylabel(f"{LABELS[measure]} / dense")
-            grid[0, 0].set_title(_title(field))
+            grid[0, 0].set_title(field_title(field))
             _legend_below(figure, grid[0, 0])
         panels.append(figure)
     return inline_svg(
@@ -323,7 +323,7 @@ def training_curves(machines: Results, longer: Results) -> InlineHTML:
             grid[1, 0].set_yscale("log")
             grid[2, 0].set_yscale("log")
             grid[-1, 0].set_xlabel("epoch")
-            grid[0, 0].set_title(_title(field))
+            grid[0, 0].set_title(field_title(field))
             _legend_below(figure, grid[0, 0], 2)
         panels.append(figure)
     return inline_svg(

@@ -11,10 +11,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter, NullLocator
 
+from rbmbook.drawing import style
+from rbmbook.drawing.inline_svg import InlineHTML, inline_svg
 from rbmlib.analysis.principal_axes import principal_coordinates
 from rbmlib.experiments.couplings_separation import CONTRASTS, SPACES, arms_and_replicas, gram_of
-from rbmlib.figures import style
-from rbmlib.figures.inline_svg import InlineHTML, inline_svg
 from rbmlib.figures.mnist_arms import LOOKS, table
 
 MARKS = {"frozen": "s", "retrained": "o", "reference": "^", "same-mask": "v", "random-kept": "D"}

@@ -11,9 +11,9 @@ from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from rbmlib.figures import style
-from rbmlib.figures.inline_svg import InlineHTML, inline_svg
-from rbmlib.figures.tfim_pruning import LABELS, PANEL, _removed_axis, _title, _values
+from rbmbook.drawing import style
+from rbmbook.drawing.inline_svg import InlineHTML, inline_svg
+from rbmbook.drawing.panels import LABELS, PANEL, by_seed, field_title, removed_axis
 
 MEASURES = ("eroe", "mroe", "correlation_mse")
 _SHOWN = ("infidelity", *MEASURES)
@@ -66,14 +66,14 @@ def _scatter_panel(results: xr.Dataset, field: float) -> Figure:
         figure, grid = style.figure(len(_SHOWN), 1, width=PANEL, height=7.4, sharex=True)
         for axes, name in zip(grid[:, 0], _SHOWN, strict=True):
             for values, along, paints in ((training, "epoch", blues), (pruning, "stage", colors)):
-                kl = _values(values.sel(measure="kl"), along)
-                error = _values(values.sel(measure=name), along)
+                kl = by_seed(values.sel(measure="kl"), along)
+                error = by_seed(values.sel(measure=name), along)
                 axes.scatter(kl, error, s=_AREA, c=paints * len(kl), linewidths=0)
             axes.set_xscale("log")
             axes.set_yscale("log")
             axes.set_ylabel(LABELS[name])
         grid[-1, 0].set_xlabel("KL divergence (nats)")
-        grid[0, 0].set_title(_title(field))
+        grid[0, 0].set_title(field_title(field))
         last = 100 * float(results.removed[-1])
         figure.legend(
             handles=[
@@ -114,7 +114,7 @@ def rank_correlation_points(found: xr.Dataset) -> InlineHTML:
             axes.set_xticks(places, [str(time).replace(" ", "\n") for time in found.time.values])
             axes.set_ylim(-1.05, 1.05)
             axes.set_ylabel("rank correlation with KL")
-            axes.set_title(_title(float(field)))
+            axes.set_title(field_title(float(field)))
             figure.legend(loc="outside lower center", ncols=3)
         panels.append(figure)
     return inline_svg(
@@ -144,7 +144,7 @@ def rise_curves(results: xr.Dataset, equal_sensitivity: Mapping[str, float]) -> 
             for axes, name in zip(grid[:, 0], MEASURES, strict=True):
                 _rise_axes(axes, rise, name, equal_sensitivity[name])
             grid[-1, 0].set_xlabel("rise of KL / dense KL")
-            grid[0, 0].set_title(_title(float(field)))
+            grid[0, 0].set_title(field_title(float(field)))
             figure.legend(*grid[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=1)
         panels.append(figure)
     return inline_svg(
@@ -157,7 +157,7 @@ def rise_curves(results: xr.Dataset, equal_sensitivity: Mapping[str, float]) -> 
 
 def _rise_axes(axes: Axes, rise: xr.DataArray, name: str, equal: float) -> None:
     colors = _pruning_colors(rise.sizes["stage"])
-    kl, error = (_values(rise.sel(measure=one), "stage") for one in ("kl", name))
+    kl, error = (by_seed(rise.sel(measure=one), "stage") for one in ("kl", name))
     # A logarithmic axis has no place for a measure that fell.
     risen = (kl > 0) & (error > 0)
     paints = [colors[stage] for stage in np.nonzero(risen)[1]]
@@ -198,13 +198,13 @@ def growth_curves(results: xr.Dataset, limits: Mapping[str, float]) -> InlineHTM
             figure, grid = style.figure(1, 1, width=PANEL, height=3.6)
             axes = grid[0, 0]
             for color, name in zip(style.CYCLE, MEASURES, strict=False):
-                values = _values(pruning.sel(measure=name), "stage")
+                values = by_seed(pruning.sel(measure=name), "stage")
                 style.band(axes, removed, values / values[:, 0].mean(), color=color, label=LABELS[name])
                 axes.axhline(limits[name], color=color, linestyle=(0, (4, 3)), linewidth=0.9)
             axes.set_yscale("log")
-            axes.set_title(_title(float(field)))
+            axes.set_title(field_title(float(field)))
             axes.set_ylabel("error / dense value")
-            _removed_axis(axes, removed)
+            removed_axis(axes, removed)
             figure.legend(loc="outside lower center", ncols=3)
         panels.append(figure)
     return inline_svg(

@@ -9,9 +9,9 @@ import xarray as xr
 from matplotlib.figure import Figure
 from scipy.special import ndtri
 
-from rbmlib.figures import style
-from rbmlib.figures.inline_svg import InlineHTML, inline_svg
-from rbmlib.figures.tfim_pruning import PANEL, _removed_axis, _title
+from rbmbook.drawing import style
+from rbmbook.drawing.inline_svg import InlineHTML, inline_svg
+from rbmbook.drawing.panels import PANEL, field_title, removed_axis
 
 Results = Mapping[tuple[int, float], xr.Dataset]
 
@@ -82,8 +82,8 @@ def divergence_curves(results: Results) -> InlineHTML:
                         removed, values.mean(axis=0), error, fmt="none", ecolor=color, elinewidth=0.8
                     )
                 axes.set_yscale("log")
-            _removed_axis(grid[-1, 0], one.removed.values)
-            grid[0, 0].set_title(_title(field))
+            removed_axis(grid[-1, 0], one.removed.values)
+            grid[0, 0].set_title(field_title(field))
             _rows(figure, grid, list(rows.values()))
         panels.append(figure)
     return inline_svg(
@@ -129,7 +129,7 @@ def partition_brackets(results: Results) -> InlineHTML:
                     )  # fmt: skip
                 style.reference_line(axes, y=0.0)
                 against = "" if exact.notnull().all() else ", against the bracket's middle"
-                first = f"{_title(field)}\n" if n == lengths[0] else ""
+                first = f"{field_title(field)}\n" if n == lengths[0] else ""
                 axes.set_title(f"{first}N = {n}{against}", fontsize=8)
             grid[-1, 0].set_xlabel("pruning iteration")
             handles, names = grid[0, 0].get_legend_handles_labels()
@@ -174,8 +174,8 @@ def effective_shares(results: Results) -> InlineHTML:
             bottom = min(float(one.log_partition_share.min()) for one in results.values())
             style.limit_y(grid[0, 0], min(0.006, 0.7 * bottom), 1.5)
             style.reference_line(grid[0, 0], y=0.01, label="refused below")
-            _removed_axis(grid[-1, 0], one.removed.values)
-            grid[0, 0].set_title(_title(field))
+            removed_axis(grid[-1, 0], one.removed.values)
+            grid[0, 0].set_title(field_title(field))
             _rows(figure, grid, list(rows.values()))
         panels.append(figure)
     return inline_svg(

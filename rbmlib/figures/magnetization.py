@@ -10,10 +10,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from rbmlib.figures import style
-from rbmlib.figures.inline_svg import InlineHTML, inline_svg
-from rbmlib.figures.slider import slider
-from rbmlib.figures.tfim_pruning import PANEL, _removed_axis, _values
+from rbmbook.drawing import style
+from rbmbook.drawing.inline_svg import InlineHTML, inline_svg
+from rbmbook.drawing.panels import PANEL, by_seed, removed_axis
+from rbmbook.drawing.slider import slider
 
 _BLUE, _ORANGE, _GREY = (style.COLORS[name] for name in ("blue", "orange", "grey"))
 
@@ -46,7 +46,7 @@ def moments_curves(results: xr.Dataset) -> InlineHTML:
             exact = _mean(results.exact_up_spins.isel(seed=[0]), values)[0]
             axes.axhline(exact, color=_GREY, linestyle=(0, (4, 3)), linewidth=1.0, label="ground state")
             axes.set_ylabel(label)
-            _removed_axis(axes, removed)
+            removed_axis(axes, removed)
             figure.legend(loc="outside lower center", ncols=2)
         panels.append(figure)
     return inline_svg(
@@ -190,7 +190,7 @@ def _ratio_panel(results: xr.Dataset, ratios: NDArray[np.float64], sampled: NDAr
         )  # fmt: skip
         style.reference_line(axes, y=1.0, label="no peak above the centre")
         axes.set_ylabel("highest bar off centre / bar at 0")
-        _removed_axis(axes, removed)
+        removed_axis(axes, removed)
         figure.legend(loc="outside lower center", ncols=2)
     return figure
 
@@ -236,11 +236,11 @@ def ratio_curves(results: xr.Dataset, paper: tuple[float, float], least_count: i
             ("counting_spread", "counting alone", {"color": _BLUE, "linestyle": "--"}),
         ):
             style.band(
-                axes, results.removed.values, _finite(_values(chosen[name], "stage")), label=label, **options
+                axes, results.removed.values, _finite(by_seed(chosen[name], "stage")), label=label, **options
             )
         axes.set_ylim(bottom=0)
         axes.set_ylabel(f"spread, least count {shown}")
-        _removed_axis(axes, results.removed.values)
+        removed_axis(axes, results.removed.values)
         second.legend(loc="outside lower center", ncols=2)
     return inline_svg(
         [first, second],

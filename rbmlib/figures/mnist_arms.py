@@ -6,8 +6,8 @@ import html
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rbmlib.figures import style
-from rbmlib.figures.inline_html import InlineHTML
+from rbmbook.drawing import style
+from rbmbook.drawing.inline_html import InlineHTML
 
 _ORANGE, _BLUE, _GREEN, _MAGENTA, _BROWN, _GREY = (
     style.COLORS[name] for name in ("orange", "blue", "green", "magenta", "brown", "grey")

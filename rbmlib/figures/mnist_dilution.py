@@ -24,8 +24,9 @@ from matplotlib.ticker import (
 )
 from numpy.typing import NDArray
 
-from rbmlib.figures import style
-from rbmlib.figures.inline_svg import InlineHTML, inline_svg
+from rbmbook.drawing import style
+from rbmbook.drawing.inline_svg import InlineHTML, inline_svg
+from rbmbook.drawing.panels import percent
 from rbmlib.mnist.diversity import FEWEST_ACCEPTED
 
 PANEL = style.COLUMN_WIDTH / 2
@@ -344,11 +345,6 @@ def failed_looks(looks: xr.Dataset, centred: float) -> InlineHTML:
 def _by_dilution(machines: xr.Dataset) -> list[tuple[float, str]]:
     dilutions = machines.dilution.values
     return list(zip(dilutions.tolist(), style.ramp(len(dilutions)), strict=True))
-
-
-def percent(share: float) -> str:
-    """A share in whole per cent."""
-    return f"{100 * share:.0f} %"
 
 
 def _floor(floors: xr.Dataset, name: str) -> float:

@@ -9,9 +9,9 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import PercentFormatter
 from numpy.typing import NDArray
 
+from rbmbook.drawing import style
+from rbmbook.drawing.inline_svg import InlineHTML, inline_svg
 from rbmbook.evidence.estimates import Estimate
-from rbmlib.figures import style
-from rbmlib.figures.inline_svg import InlineHTML, inline_svg
 from rbmlib.figures.mnist_dilution import LABELS, LOOKS, MARKS, PANEL, dilution_axis
 
 _GREY = style.COLORS["grey"]

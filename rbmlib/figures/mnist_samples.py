@@ -14,10 +14,10 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from rbmlib.figures import style
-from rbmlib.figures.inline_svg import InlineHTML, inline_svg
-from rbmlib.figures.mnist_dilution import percent
-from rbmlib.figures.slider import slider
+from rbmbook.drawing import style
+from rbmbook.drawing.inline_svg import InlineHTML, inline_svg
+from rbmbook.drawing.panels import percent
+from rbmbook.drawing.slider import slider
 
 COLUMNS, ROWS = 5, 8
 _GAP = 3

@@ -11,9 +11,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 from numpy.typing import NDArray
 
-from rbmlib.figures import style
-from rbmlib.figures.inline_svg import InlineHTML, inline_svg
-from rbmlib.figures.tfim_pruning import LABELS, PANEL, _removed_axis
+from rbmbook.drawing import style
+from rbmbook.drawing.inline_svg import InlineHTML, inline_svg
+from rbmbook.drawing.panels import LABELS, PANEL, removed_axis
 
 FIELD = "transverse field h/J"
 
@@ -50,7 +50,7 @@ def scan_curves(results: xr.Dataset) -> InlineHTML:
                 growth = np.exp((logs - logs[:, :1]).mean(axis=0))
                 axes.plot(results.removed.values, growth, color=color, linewidth=1.2, label=f"{field:g}")
             axes.set_yscale("log")
-            _removed_axis(axes, results.removed.values)
+            removed_axis(axes, results.removed.values)
             axes.set_ylabel("error / dense value")
             axes.set_title(name)
             figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=4, title="h/J")

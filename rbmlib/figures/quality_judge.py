@@ -11,10 +11,9 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from rbmlib.figures import style
-from rbmlib.figures.inline_svg import InlineHTML, inline_svg
-from rbmlib.figures.mnist_dilution import percent
-from rbmlib.figures.tfim_pruning import PANEL
+from rbmbook.drawing import style
+from rbmbook.drawing.inline_svg import InlineHTML, inline_svg
+from rbmbook.drawing.panels import PANEL, percent
 
 _BLUE, _ORANGE, _GREEN, _GREY = (style.COLORS[name] for name in ("blue", "orange", "green", "grey"))
 _RECIPES = dict(zip(("over-pruned", "synthetic", "both"), style.CYCLE, strict=False))

@@ -11,10 +11,10 @@ from matplotlib.patches import FancyBboxPatch
 from matplotlib.ticker import PercentFormatter
 from numpy.typing import NDArray
 
-from rbmlib.figures import style
-from rbmlib.figures.inline_svg import InlineHTML, inline_svg
-from rbmlib.figures.slider import slider
-from rbmlib.figures.tfim_pruning import PANEL, _title
+from rbmbook.drawing import style
+from rbmbook.drawing.inline_svg import InlineHTML, inline_svg
+from rbmbook.drawing.panels import PANEL, field_title
+from rbmbook.drawing.slider import slider
 
 WIDEST = 5.0
 """Width in points of the line of the largest weight."""
@@ -64,7 +64,7 @@ def _graph_panel(results: xr.Dataset, stage: int) -> Figure:
         figure, grid = style.figure(1, 1, width=PANEL, height=2.4)
         axes = grid[0, 0]
         _draw_graph(axes, weights, np.abs(trained).max(), _hidden_order(trained[0]))
-        axes.set_title(_title(float(results.field)))
+        axes.set_title(field_title(float(results.field)))
     return figure
 
 
@@ -193,7 +193,7 @@ def concentration_curves(results: xr.Dataset, share: float = 0.2) -> InlineHTML:
             axes.set_ylim(0, 1.01)
             axes.set_xlabel("share of the weights, largest first (%)")
             axes.set_ylabel("share of the summed magnitude (%)")
-            axes.set_title(_title(float(field)))
+            axes.set_title(field_title(float(field)))
             figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=2)
         panels.append(figure)
     return inline_svg(

@@ -16,9 +16,9 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 from numpy.typing import NDArray
 
-from rbmlib.figures import style
-from rbmlib.figures.inline_html import InlineHTML
-from rbmlib.figures.inline_svg import inline_svg
+from rbmbook.drawing import style
+from rbmbook.drawing.inline_html import InlineHTML
+from rbmbook.drawing.inline_svg import inline_svg
 from rbmlib.figures.mnist_arms import LOOKS, table
 from rbmlib.figures.mnist_dilution import LABELS, LOGARITHMIC
 

@@ -9,9 +9,9 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from rbmlib.figures import style
-from rbmlib.figures.inline_svg import InlineHTML, inline_svg
-from rbmlib.figures.tfim_pruning import LABELS, PANEL, _removed_axis, _title
+from rbmbook.drawing import style
+from rbmbook.drawing.inline_svg import InlineHTML, inline_svg
+from rbmbook.drawing.panels import LABELS, PANEL, field_title, removed_axis
 
 MEASURES = ("kl", "mroe", "correlation_mse")
 """One measure of the state, one of the order parameter, one of the correlations."""
@@ -73,8 +73,8 @@ def _panels(
                 axes.set_yscale("log")
                 removed = draw(axes, field, measure)
                 axes.set_ylabel(labels[measure])
-            _removed_axis(grid[-1, 0], removed)
-            grid[0, 0].set_title(_title(float(field)))
+            removed_axis(grid[-1, 0], removed)
+            grid[0, 0].set_title(field_title(float(field)))
             figure.legend(*grid[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=columns)
         panels.append(figure)
     return panels

@@ -9,10 +9,10 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.ticker import FormatStrFormatter, LogLocator, MaxNLocator, NullFormatter, PercentFormatter
 
+from rbmbook.drawing import style
+from rbmbook.drawing.inline_svg import InlineHTML, inline_svg
+from rbmbook.drawing.panels import LABELS, LEFT_OUT, PANEL, by_seed, field_title
 from rbmlib.clusters import cluster_mask, cluster_statistic, standing_out
-from rbmlib.figures import style
-from rbmlib.figures.inline_svg import InlineHTML, inline_svg
-from rbmlib.figures.tfim_pruning import _LEFT_OUT, LABELS, PANEL, _title, _values
 
 MEASURES = ("kl", "eroe", "mroe", "correlation_mse")
 """The measures of Fig. 5 of Golubeva & Melko."""
@@ -68,12 +68,12 @@ def training_curves(main: xr.Dataset) -> InlineHTML:
                     # Epoch 1 and the odd last one would be counted as much as five epochs.
                     smooth = history.rolling(epoch=SMOOTHED, min_periods=1, center=True).mean()
                     style.band(
-                        axes, smooth.epoch.values, _values(smooth, "epoch"), label=variant, linewidth=1.1
+                        axes, smooth.epoch.values, by_seed(smooth, "epoch"), label=variant, linewidth=1.1
                     )
                 axes.set_yscale("log")
                 axes.set_ylabel(LABELS[measure])
             grid[-1, 0].set_xlabel("epoch")
-            grid[0, 0].set_title(_title(float(field)))
+            grid[0, 0].set_title(field_title(float(field)))
             figure.legend(*grid[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=5)
         panels.append(figure)
     return inline_svg(
@@ -107,7 +107,7 @@ def final_errors(main: xr.Dataset) -> InlineHTML:
                 _plain_logarithmic(axes)
                 axes.set_ylabel(f"{LABELS[measure]} / pruned")
             _names_below(grid[-1, 0], shown)
-            grid[0, 0].set_title(_title(float(field)))
+            grid[0, 0].set_title(field_title(float(field)))
         panels.append(figure)
     return inline_svg(
         panels,
@@ -151,7 +151,7 @@ def mask_pictures(main: xr.Dataset, seed: int = 0) -> InlineHTML:
             grid[-1, 0].set_xlabel("visible unit")
             grid[-1, 1].set_xlabel("visible unit")
             grid[1, 0].set_ylabel("hidden unit")
-            figure.suptitle(_title(float(field)), x=0.02, ha="left", fontsize=9.5, fontweight="bold")
+            figure.suptitle(field_title(float(field)), x=0.02, ha="left", fontsize=9.5, fontweight="bold")
         panels.append(figure)
     return inline_svg(
         panels,
@@ -192,7 +192,7 @@ def cluster_pictures(main: xr.Dataset, wide: xr.Dataset | None, seed: int = 0) -
                 )
                 axes.set_title(name, fontsize=8.0)
             grid[-1, 0].set_xlabel("visible unit (site)")
-            figure.suptitle(_title(float(field)), x=0.02, ha="left", fontsize=9.5, fontweight="bold")
+            figure.suptitle(field_title(float(field)), x=0.02, ha="left", fontsize=9.5, fontweight="bold")
         panels.append(figure)
     return inline_svg(
         panels,
@@ -269,7 +269,7 @@ def breaking_curves(main: xr.Dataset, shares: Sequence[float]) -> InlineHTML:
     """
     moved = [str(name) for name in main.variant.values if str(name).startswith("shuffled")]
     if not moved:
-        return _LEFT_OUT
+        return LEFT_OUT
     x = np.array([0.0, *shares])
     panels = []
     for field in main.field.values:
@@ -286,7 +286,7 @@ def breaking_curves(main: xr.Dataset, shares: Sequence[float]) -> InlineHTML:
             axes.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0, symbol=""))
             axes.set_xlabel("mask entries moved (%)")
             axes.set_ylabel("final error / dense")
-            axes.set_title(_title(float(field)))
+            axes.set_title(field_title(float(field)))
             figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=4)
         panels.append(figure)
     return inline_svg(
@@ -308,7 +308,7 @@ def rate_comparison(main: xr.Dataset, checks: xr.Dataset | None, measure: str = 
         Which error.
     """
     if checks is None:
-        return _LEFT_OUT
+        return LEFT_OUT
     names = [str(name) for name in checks.variant.values]
     panels = []
     for field in main.field.values:
@@ -326,7 +326,7 @@ def rate_comparison(main: xr.Dataset, checks: xr.Dataset | None, measure: str = 
             _plain_logarithmic(axes)
             axes.set_ylabel(LABELS[measure])
             _names_below(axes, names)
-            axes.set_title(_title(float(field)))
+            axes.set_title(field_title(float(field)))
             figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=2)
         panels.append(figure)
     return inline_svg(

@@ -10,10 +10,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from rbmbook.drawing import style
+from rbmbook.drawing.inline_svg import InlineHTML, inline_svg
+from rbmbook.drawing.panels import percent
 from rbmlib.analysis.marchenko_pastur import MarchenkoPastur
-from rbmlib.figures import style
-from rbmlib.figures.inline_svg import InlineHTML, inline_svg
-from rbmlib.figures.mnist_dilution import LABELS, PANEL, dilution_axis, percent
+from rbmlib.figures.mnist_dilution import LABELS, PANEL, dilution_axis
 
 PAPER_RANK = 62
 _GREY, _BLUE, _ORANGE = (style.COLORS[name] for name in ("grey", "blue", "orange"))

@@ -6,55 +6,21 @@ from collections.abc import Sequence
 
 import numpy as np
 import xarray as xr
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator, PercentFormatter
+from matplotlib.ticker import MaxNLocator
 
-from rbmlib.figures import style
-from rbmlib.figures.inline_svg import InlineHTML, inline_svg
-from rbmlib.figures.slider import slider
-
-LABELS = {
-    "kl": "KL",
-    "infidelity": "infidelity",
-    "eroe": "eROE",
-    "mroe": "mROE",
-    "correlation_mse": "$C_\\mathrm{MSE}$",
-    "energy_error": "energy",
-    "order_error": "order parameter",
-    "correlation_mse_exact": "$C_\\mathrm{MSE}$ (exact)",
-    "kl_data": "KL (data)",
-}
-"""What a measure is called in a legend."""
+from rbmbook.drawing import style
+from rbmbook.drawing.inline_svg import InlineHTML, inline_svg
+from rbmbook.drawing.panels import LABELS, LEFT_OUT, PANEL, by_seed, field_title, removed_axis
+from rbmbook.drawing.slider import slider
 
 PLOTTED = ("kl", "infidelity", "eroe", "mroe", "correlation_mse")
 """The measures of Fig. 2 of Golubeva & Melko, in the order of their colours."""
-
-PANEL = style.COLUMN_WIDTH / 2
-_LEFT_OUT = InlineHTML("<p>This run leaves this part out.</p>", "This run leaves this part out.")
-_PHASES = {1.0: "critical point", 2.0: "paramagnet"}
-
-
-def _title(field: float) -> str:
-    name = _PHASES.get(float(field))
-    return f"h/J = {field:g}" + (f", {name}" if name else "")
 
 
 def _shown(results: xr.Dataset) -> str:
     """The way of training that figures of a single one show: contrastive divergence, where a run has it."""
     return "cd" if "cd" in results.algorithm else str(results.algorithm.values[0])
-
-
-def _removed_axis(axes: Axes, removed: np.ndarray) -> None:
-    axes.set_xlim(-0.02, float(removed[-1]) + 0.02)
-    axes.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0, symbol=""))
-    axes.set_xlabel("weights removed (%)")
-
-
-def _values(array: xr.DataArray, along: str) -> np.ndarray:
-    """A (seed, along) array without the seeds that were not run."""
-    kept = array.dropna("seed", how="all") if array.notnull().any() else array
-    return kept.transpose("seed", along).values
 
 
 def pruning_curves(results: xr.Dataset, disconnected: float | None = None) -> InlineHTML:
@@ -81,7 +47,7 @@ def pruning_curves(results: xr.Dataset, disconnected: float | None = None) -> In
         panels,
         title="Error measures through training and pruning",
         description=f"Five error measures on a logarithmic scale, first against training epochs, then against the share of weights "
-        f"removed, at {' and '.join(_title(h) for h in results.field.values)}; mean and range over {seeds} seeds.",
+        f"removed, at {' and '.join(field_title(h) for h in results.field.values)}; mean and range over {seeds} seeds.",
     )
 
 
@@ -98,19 +64,19 @@ def _pruning_panel(results: xr.Dataset, algorithm: str, field: float, disconnect
                 continue
             if history:
                 training = results.training.sel(field=field, measure=name)
-                style.band(before, results.epoch.values, _values(training, "epoch"))
-            style.band(after, removed, _values(pruning.sel(measure=name), "stage"), label=LABELS[name])
+                style.band(before, results.epoch.values, by_seed(training, "epoch"))
+            style.band(after, removed, by_seed(pruning.sel(measure=name), "stage"), label=LABELS[name])
         after.set_yscale("log")
         if history:
             before.set_xlabel("epoch")
             before.set_xticks([0, int(results.epoch[-1])])
         else:
             before.set_visible(False)
-        _removed_axis(after, removed)
+        removed_axis(after, removed)
         if disconnected is not None:
             style.reference_line(after, x=disconnected)
         (before if history else after).set_ylabel("error")
-        figure.suptitle(_title(field), x=0.02, ha="left", fontsize=9.5, fontweight="bold")
+        figure.suptitle(field_title(field), x=0.02, ha="left", fontsize=9.5, fontweight="bold")
         figure.legend(*after.get_legend_handles_labels(), loc="outside lower center", ncols=3)
     return figure
 
@@ -135,14 +101,14 @@ def algorithm_curves(results: xr.Dataset, floor: float | None = None) -> InlineH
                 for algorithm in results.algorithm.values:
                     values = results.pruning.sel(algorithm=algorithm, field=field, measure=measure)
                     style.band(
-                        axes, results.removed.values, _values(values, "stage"), label=names[str(algorithm)]
+                        axes, results.removed.values, by_seed(values, "stage"), label=names[str(algorithm)]
                     )
                 if measure == "kl" and floor is not None:
                     style.reference_line(axes, y=floor, label="finite-data floor")
                 axes.set_yscale("log")
                 axes.set_ylabel(LABELS[measure])
-            _removed_axis(grid[-1, 0], results.removed.values)
-            grid[0, 0].set_title(_title(float(field)))
+            removed_axis(grid[-1, 0], results.removed.values)
+            grid[0, 0].set_title(field_title(float(field)))
             figure.legend(*grid[-1, 0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
         panels.append(figure)
     return inline_svg(
@@ -178,7 +144,7 @@ def sensitivity_curves(results: xr.Dataset) -> InlineHTML:
                     ("pruning", {"label": label}),
                     ("sampled", {"linestyle": ":", "linewidth": 1.0}),
                 ):
-                    values = _values(chosen[source].sel(measure=name), "stage")
+                    values = by_seed(chosen[source].sel(measure=name), "stage")
                     if name == "correlation_mse_exact":
                         values = np.sqrt(values) / scale
                     if source == "pruning":
@@ -186,9 +152,9 @@ def sensitivity_curves(results: xr.Dataset) -> InlineHTML:
                     else:
                         axes.plot(results.removed.values, values.mean(axis=0), color=color, **options)
             axes.set_yscale("log")
-            axes.set_title(_title(float(field)))
+            axes.set_title(field_title(float(field)))
             axes.set_ylabel("bare relative error")
-            _removed_axis(axes, results.removed.values)
+            removed_axis(axes, results.removed.values)
             figure.legend(loc="outside lower center", ncols=3)
         panels.append(figure)
     return inline_svg(
@@ -210,7 +176,7 @@ def convergence_curves(convergence: xr.Dataset | None, n_epochs: int = 500) -> I
         Where the claim puts the end of equilibration: a dashed line.
     """
     if convergence is None:
-        return _LEFT_OUT
+        return LEFT_OUT
     panels = []
     for field in convergence.field.values:
         with style.context():
@@ -218,12 +184,12 @@ def convergence_curves(convergence: xr.Dataset | None, n_epochs: int = 500) -> I
             for axes, measure in zip(grid[:, 0], ("kl", "mroe"), strict=True):
                 for rate in convergence.rate.values:
                     values = convergence.training.sel(rate=rate, field=field, measure=measure)
-                    style.band(axes, convergence.epoch.values, _values(values, "epoch"), label=str(rate))
+                    style.band(axes, convergence.epoch.values, by_seed(values, "epoch"), label=str(rate))
                 axes.set_yscale("log")
                 axes.set_ylabel(LABELS[measure])
                 style.reference_line(axes, x=n_epochs)
             grid[-1, 0].set_xlabel("epoch")
-            grid[0, 0].set_title(_title(float(field)))
+            grid[0, 0].set_title(field_title(float(field)))
             figure.legend(*grid[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
         panels.append(figure)
     return inline_svg(
@@ -236,7 +202,7 @@ def convergence_curves(convergence: xr.Dataset | None, n_epochs: int = 500) -> I
 def check_curves(checks: xr.Dataset | None, measure: str = "kl") -> InlineHTML:
     """The pruning curves of one measure under the other choices of the hyperparameter check, seed means."""
     if checks is None:
-        return _LEFT_OUT
+        return LEFT_OUT
     colors = style.ramp(checks.sizes["variant"])
     panels = []
     for field in checks.field.values:
@@ -244,7 +210,7 @@ def check_curves(checks: xr.Dataset | None, measure: str = "kl") -> InlineHTML:
             figure, grid = style.figure(1, 1, width=PANEL, height=4.4)
             axes = grid[0, 0]
             for variant, color in zip(checks.variant.values, colors, strict=True):
-                values = _values(checks.pruning.sel(variant=variant, field=field, measure=measure), "stage")
+                values = by_seed(checks.pruning.sel(variant=variant, field=field, measure=measure), "stage")
                 line = "--" if str(variant).startswith("exact") else "-"
                 axes.plot(
                     checks.removed.values,
@@ -255,9 +221,9 @@ def check_curves(checks: xr.Dataset | None, measure: str = "kl") -> InlineHTML:
                     label=str(variant),
                 )
             axes.set_yscale("log")
-            axes.set_title(_title(float(field)))
+            axes.set_title(field_title(float(field)))
             axes.set_ylabel(LABELS[measure])
-            _removed_axis(axes, checks.removed.values)
+            removed_axis(axes, checks.removed.values)
             figure.legend(loc="outside lower center", ncols=1, fontsize=7.0)
         panels.append(figure)
     return inline_svg(
@@ -306,7 +272,7 @@ def _weights_panel(weights: xr.DataArray, stage: int) -> Figure:
         axes.set_ylim(0.2, n_hidden + 0.8)
         axes.set_xlabel("visible unit (site)")
         axes.set_ylabel("hidden unit")
-        axes.set_title(_title(float(weights.field)))
+        axes.set_title(field_title(float(weights.field)))
     return figure
 
 

@@ -18,8 +18,8 @@ from urllib.parse import unquote
 
 import pytest
 
-from rbmlib.figures import style
-from rbmlib.figures.slider import slider
+from rbmbook.drawing import style
+from rbmbook.drawing.slider import slider
 
 BOOK = Path(os.environ.get("RBMLIB_BOOK", Path(__file__).resolve().parents[2] / "_build" / "html"))
 PAGES = (

@@ -35,6 +35,7 @@ EXCLUDED = (
     "rbmbook.lab",
     "rbmbook.evidence",
     "rbmlib.figures",
+    "rbmbook.drawing",
     "rbmbook.publish",
     "rbmbook.cli",
     "rbmbook.__main__",

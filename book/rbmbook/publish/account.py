@@ -15,12 +15,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from rbmbook.drawing.inline_html import InlineHTML
 from rbmbook.lab.errors import DamagedResult, ResultNotFound
 from rbmbook.publish.errors import PublishError
 from rbmbook.publish.freshness import PUBLISHED_PROFILE, notebook_status, published_cells
 from rbmbook.publish.notebook import read_source, title_of
 from rbmbook.publish.project import Project
-from rbmlib.figures.inline_html import InlineHTML
 from rbmlib.files import read_json
 
 _SHOWN = 12  # digits of a hash

@@ -4,7 +4,7 @@ Figures are drawn for a text column 700 pixels wide and must read equally well o
 black page, because the book follows the reader's choice. Hence the palette: each colour has a relative
 luminance between 0.13 and 0.30, which gives a contrast of at least 3:1 against both grounds (the threshold
 of WCAG 2.1 for graphical objects), and the five colours of :data:`CYCLE` stay apart for the three common
-kinds of colour blindness. Text, axes and ticks are drawn in black here; `rbmlib.figures.inline_svg` turns
+kinds of colour blindness. Text, axes and ticks are drawn in black here; `rbmbook.drawing.inline_svg` turns
 black into the colour of the surrounding text.
 
 Figures are made without ``pyplot``, so a notebook shows a figure once, where it asks for it, and nothing
@@ -97,7 +97,7 @@ _RC: Any = MappingProxyType(
 def context() -> Iterator[None]:
     """Draw in the book's style inside a ``with`` block, whatever the user's own settings are."""
     with matplotlib.rc_context(), warnings.catch_warnings():
-        # Axes on which nothing has a place say so themselves, see `rbmlib.figures.inline_svg`.
+        # Axes on which nothing has a place say so themselves, see `rbmbook.drawing.inline_svg`.
         warnings.filterwarnings("ignore", "Data has no positive values")
         matplotlib.rcdefaults()
         matplotlib.rcParams.update(_RC)

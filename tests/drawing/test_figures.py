@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 from matplotlib.colors import to_rgb
 
-from rbmlib.figures import inline_svg as module
-from rbmlib.figures import style
-from rbmlib.figures.inline_svg import inline_svg
-from rbmlib.figures.slider import slider
+from rbmbook.drawing import inline_svg as module
+from rbmbook.drawing import style
+from rbmbook.drawing.inline_svg import inline_svg
+from rbmbook.drawing.slider import slider
 
 LIGHT_PAGE, DARK_PAGE = "#ffffff", "#14181e"
 WORDS = {"title": "A title", "description": "What it shows."}

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 from matplotlib.figure import Figure
 
-from rbmlib.figures.inline_svg import (
+from rbmbook.drawing.inline_svg import (
     InlineHTML,
     content_prefix,
     definitions,
@@ -22,7 +22,7 @@ from rbmlib.figures.inline_svg import (
     row,
     share_repeated,
 )
-from rbmlib.figures.style import COLORS, COLUMN_WIDTH, PIXELS_PER_INCH
+from rbmbook.drawing.style import COLORS, COLUMN_WIDTH, PIXELS_PER_INCH
 
 _SCRIPT = """
 document.querySelectorAll(".rbm-slider:not([data-ready])").forEach((box) => {
@@ -66,7 +66,7 @@ def slider(
         What the slider changes: "Weights removed".
     title, description : str
         What the figure is, and what a reader who cannot see it should know; as in
-        :func:`rbmlib.figures.inline_svg.inline_svg`.
+        :func:`rbmbook.drawing.inline_svg.inline_svg`.
     start : int
         Index of the frame shown first.
 

@@ -48,9 +48,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from rbmlib.figures import style
-from rbmlib.figures.inline_html import InlineHTML
-from rbmlib.figures.style import COLUMN_WIDTH, PIXELS_PER_INCH
+from rbmbook.drawing import style
+from rbmbook.drawing.inline_html import InlineHTML
+from rbmbook.drawing.style import COLUMN_WIDTH, PIXELS_PER_INCH
 
 _SVG = "{http://www.w3.org/2000/svg}"
 _XLINK_HREF = "{http://www.w3.org/1999/xlink}href"
