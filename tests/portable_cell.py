@@ -15,10 +15,10 @@ import numba
 import numpy as np
 import xarray as xr
 
+from rbmbook.studies.mnist_cells import real_floors, sample_pruned, train_machine
+from rbmbook.studies.tfim_pruning import prune_trained
 from rbmlib.analysis.couplings import exact_couplings, gaussian_couplings
 from rbmlib.annealing import annealed_importance_sampling, reverse_annealed_importance_sampling
-from rbmlib.experiments.mnist_cells import real_floors, sample_pruned, train_machine
-from rbmlib.experiments.tfim_pruning import prune_trained
 from rbmlib.kernels.elementary import exp_array, log_array
 from rbmlib.kernels.initialisation import derived_seed
 from rbmlib.mnist.images import Images

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import torch
 
+from rbmbook.studies import mnist_standard
 from rbmlib import batched, batched_cost, batched_tensors, checkpoints
 from rbmlib.batched import BatchState, sample_batch, train_batch
 from rbmlib.batched_cost import cost, measured_rate
-from rbmlib.experiments import mnist_standard
 from rbmlib.kernels.initialisation import derived_seed
 from rbmlib.persistent import LinearDecay, _mini_batches, train_persistent
 from rbmlib.rbm import RBM

@@ -255,7 +255,7 @@ def test_the_wheel_holds_both_packages_and_imports_alone(tmp_path: Path) -> None
             if path.is_file()
         }
         assert packed == present
-        assert {"rbmlib/py.typed", "rbmlib/kernels/gibbs.py", "rbmlib/experiments/claims.toml"} <= packed
+        assert {"rbmlib/py.typed", "rbmlib/kernels/gibbs.py", "rbmbook/evidence/claims.toml"} <= packed
         assert any(name.endswith("licenses/LICENSE") for name in archive.namelist())
         archive.extractall(tmp_path / "site")
 

@@ -13,8 +13,8 @@ from matplotlib.ticker import NullFormatter, NullLocator
 
 from rbmbook.drawing import style
 from rbmbook.drawing.inline_svg import InlineHTML, inline_svg
+from rbmbook.studies.couplings_separation import CONTRASTS, SPACES, arms_and_replicas, gram_of
 from rbmlib.analysis.principal_axes import principal_coordinates
-from rbmlib.experiments.couplings_separation import CONTRASTS, SPACES, arms_and_replicas, gram_of
 from rbmlib.figures.mnist_arms import LOOKS, table
 
 MARKS = {"frozen": "s", "retrained": "o", "reference": "^", "same-mask": "v", "random-kept": "D"}
@@ -119,7 +119,7 @@ def separation_dots(separations: xr.Dataset, margin: float, axes: str = "leading
     Parameters
     ----------
     separations : xarray.Dataset
-        Of :func:`rbmlib.experiments.couplings_separation.separations`.
+        Of :func:`rbmbook.studies.couplings_separation.separations`.
     margin : float
         Within which classes are not apart.
     axes : str
@@ -161,7 +161,7 @@ def separations_table(separations: xr.Dataset) -> InlineHTML:
     Parameters
     ----------
     separations : xarray.Dataset
-        Of :func:`rbmlib.experiments.couplings_separation.separations`.
+        Of :func:`rbmbook.studies.couplings_separation.separations`.
     """
     rows, lines = [], []
     for space in separations.space.values.tolist():

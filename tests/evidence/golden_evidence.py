@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 GOLDEN = Path(__file__).with_name("golden_evidence.json")
-PACKAGE = "rbmlib.experiments."
+PACKAGE = "rbmbook.studies."
 
 
 def _of(module: str) -> Any:

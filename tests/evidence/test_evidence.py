@@ -50,7 +50,7 @@ from rbmbook.evidence.words import (
     scientific,
     span,
 )
-from rbmlib.experiments import scorecard
+from rbmbook.studies import scorecard
 
 REPRODUCED, IN_PART, NOT, OPEN = OUTCOMES
 

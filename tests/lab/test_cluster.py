@@ -35,7 +35,7 @@ from rbmbook.lab.profiles import resolve
 from rbmbook.lab.store import Store
 from rbmbook.lab.sweep import sweep
 from rbmbook.publish.project import Project
-from rbmlib.experiments import tfim_pruning
+from rbmbook.studies import tfim_pruning
 
 PATIENCE = 120.0
 NO_PACKAGE = "raise ModuleNotFoundError(\"No module named 'rbmlib'\", name='rbmlib')\n"
@@ -110,7 +110,7 @@ def study(clone):
         patch.setenv("SKETCH_NOTES", str(clone.notes))
         patch.setenv("SKETCH_FAILING", str(clone.failing))
         yield importlib.import_module("sketch_cells")
-        for name in ("sketch_cells", "rbmlib.experiments.sketch"):
+        for name in ("sketch_cells", "rbmbook.studies.sketch"):
             sys.modules.pop(name, None)
 
 
@@ -257,7 +257,7 @@ def test_without_a_scheduler_there_is_one_sentence_and_nothing_is_written(
         with pytest.raises(SchedulerUnreachable, match="no Dask scheduler answers at"), cluster(address):
             pytest.fail("it connected")
     monkeypatch.setenv("RBMLIB_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr("rbmlib.experiments.__path__", [str(clone.root / "rbmlib" / "experiments")])
+    monkeypatch.setattr("rbmbook.studies.__path__", [str(clone.root / "book" / "rbmbook" / "studies")])
     for command in (
         ["sweep", "sketch", "--profile", "book"],
         ["run", "sketch", "--out", str(tmp_path / "out")],
@@ -279,7 +279,7 @@ def test_without_the_package_the_extra_is_named(study, clone, monkeypatch):
     monkeypatch.setitem(sys.modules, "distributed", None)
     with pytest.raises(ModuleNotFoundError, match=r"pip install 'rbmlib\[cluster\]'"), cluster("tcp://x:1"):
         pytest.fail("it connected")
-    monkeypatch.setattr("rbmlib.experiments.__path__", [str(clone.root / "rbmlib" / "experiments")])
+    monkeypatch.setattr("rbmbook.studies.__path__", [str(clone.root / "book" / "rbmbook" / "studies")])
     arguments = ["sweep", "sketch", "--profile", "book", "--scheduler", "tcp://x:1"]
     done = CliRunner().invoke(cli, arguments, obj=Project(clone.root))
     assert done.exit_code == 1

@@ -26,7 +26,7 @@ from rbmbook.lab.origin import environment, installed_versions
 from rbmbook.publish.audit import cells_by_profile
 from rbmbook.publish.project import Project
 
-CELLS = "rbmlib.experiments.tfim_cells"
+CELLS = "rbmbook.studies.tfim_cells"
 OF_THE_CHAPTER = [
     f"{CELLS}.{name}" for name in ("ground_state", "prune_trained", "prune_fitted", "train_only")
 ]
@@ -39,7 +39,7 @@ TRACE = """
 
     from numba.core.dispatcher import Dispatcher
 
-    from rbmlib.experiments import tfim_cells
+    from rbmbook.studies import tfim_cells
 
     seeds = dict(data_seed=1, init_seed=2, training_seed=3)
     shared = dict(n_hidden=3, field=1.0, n_samples=60, prune_fraction=0.3, n_iterations=2, **seeds)
@@ -141,7 +141,7 @@ def studies():
     """Module of every study -> modules and names of the functions that compute its cells, in any profile."""
     found = {}
     for (name, _), cells in cells_by_profile(Project(Path(rbmlib.__file__).parents[1])).items():
-        functions = found.setdefault(f"rbmlib.experiments.{name}", set())
+        functions = found.setdefault(f"rbmbook.studies.{name}", set())
         computes = {part.compute for cell in cells for part in cell.with_needs()}
         functions |= {f"{compute.__module__}.{compute.__name__}" for compute in computes}
     return found
@@ -223,10 +223,10 @@ def test_a_change_in_the_function_of_any_study_s_cell_makes_it_stale_and_unrelat
 @pytest.mark.parametrize(
     ("path", "old", "new", "expected"),
     [
-        ("rbmlib/experiments/tfim_cells.py", "GIBBS_STEPS = 100", "GIBBS_STEPS = 101", {"prune_trained", "prune_fitted"}),
-        ("rbmlib/experiments/tfim_cells.py", "RECORD_EVERY = 5", "RECORD_EVERY = 4", {"prune_trained", "train_only"}),
-        ("rbmlib/experiments/tfim_cells.py", '"portable", "dep', '"portablE", "dep', set(ALL)),
-        ("rbmlib/experiments/tfim_measures.py", '"kl_data": found', '"kl_data": 2 * found', set(ALL) - {"ground_state"}),
+        ("rbmbook/studies/tfim_cells.py", "GIBBS_STEPS = 100", "GIBBS_STEPS = 101", {"prune_trained", "prune_fitted"}),
+        ("rbmbook/studies/tfim_cells.py", "RECORD_EVERY = 5", "RECORD_EVERY = 4", {"prune_trained", "train_only"}),
+        ("rbmbook/studies/tfim_cells.py", '"portable", "dep', '"portablE", "dep', set(ALL)),
+        ("rbmbook/studies/tfim_measures.py", '"kl_data": found', '"kl_data": 2 * found', set(ALL) - {"ground_state"}),
         ("rbmlib/kernels/options.py", "fastmath=False", "fastmath=True", set(ALL)),
         ("rbmlib/likelihood.py", "def fit(\n    rbm: RBM,", "def fit(\n    rbm: RBM,\n    mutant: int,", {"prune_fitted"}),
     ],
@@ -386,7 +386,7 @@ def test_cachier_34_every_cell_s_function_has_a_name_of_its_own_in_the_studies_p
     """By which alone its results are known and found again: no other function of the package may bear it either."""
     names = [name.rpartition(".")[2] for name in studied]
     assert len(set(names)) == len(names)
-    defined = recompute._definitions("rbmlib.experiments")
+    defined = recompute._definitions("rbmbook.studies")
     assert {name: defined[name] for name in names if len(defined[name]) != 1} == {}
     assert [f"{defined[name][0]}.{name}" for name in names] == studied
 
@@ -413,8 +413,8 @@ def test_docstrings_layout_comments_and_annotations_leave_every_key_alone(copy, 
 
 
 OUTSIDE = (
-    "*/figures", "*/drawing", "*/evidence", "*/publish", "*/lab", "*/cli.py", "*/__main__.py", "rbmlib/experiments/scorecard.py",
-    "rbmlib/experiments/tolerances.py", "rbmlib/experiments/*_rules.py", "rbmlib/experiments/*_claims.py",
+    "*/figures", "*/drawing", "*/evidence", "*/publish", "*/lab", "*/cli.py", "*/__main__.py", "rbmbook/studies/scorecard.py",
+    "rbmbook/studies/tolerances.py", "rbmbook/studies/*_rules.py", "rbmbook/studies/*_claims.py",
 )  # fmt: skip
 
 
@@ -450,7 +450,7 @@ def test_the_origin_records_the_versions_of_what_computes(tmp_path, monkeypatch)
     (tmp_path / "torch-9.8.dist-info" / "METADATA").write_text(
         "Metadata-Version: 2.1\nName: torch\nVersion: 9.8\n"
     )
-    script = "import json, tenpy; import rbmlib.experiments.tfim_cells; from rbmbook.lab import origin; import torch; "
+    script = "import json, tenpy; import rbmbook.studies.tfim_cells; from rbmbook.lab import origin; import torch; "
     script += "print(json.dumps([origin.environment()['versions'], origin.installed_versions()]))"
     paths = os.pathsep.join([str(tmp_path), *filter(None, [os.environ.get("PYTHONPATH")])])
     done = subprocess.run(

@@ -15,6 +15,8 @@ from typing import Any, NamedTuple
 
 from .rules import OUTCOMES, Finding, Outcome, Part
 
+CATALOGUE = Path(__file__).with_name("claims.toml")
+"""The claims of both papers."""
 _FIELDS = ("id", "paper", "where", "statement", "settled_by")
 _OPTIONAL = ("quantifier", "amended")
 QUANTIFIERS = ("all", "most", "often")

@@ -115,7 +115,7 @@ def verify(
     n_cells: int | None = 3,
     max_seconds: float | None = None,
     tolerances: Mapping[str, Tolerances] | None = None,
-    package: str = "rbmlib.experiments",
+    package: str = "rbmbook.studies",
     seed: int | None = None,
     executor: Executor | None = None,
     workers: int | None = None,

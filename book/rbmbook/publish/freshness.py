@@ -279,7 +279,7 @@ def experiments_read(project: Project, name: str, modules: Collection[str]) -> l
     return sorted(
         other
         for other in project.experiment_names()
-        if other == name or f"{project.experiments}.{other}" in modules
+        if other == name or project.experiment(other).__name__ in modules
     )
 
 

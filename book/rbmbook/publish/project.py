@@ -35,7 +35,7 @@ class Project:
     """
 
     root: Path
-    experiments: str = "rbmlib.experiments"
+    experiments: str = "rbmbook.studies"
 
     @property
     def notebooks(self) -> Path:
@@ -95,10 +95,14 @@ class Project:
     def experiment(self, name: str) -> ModuleType | None:
         """The experiment behind a notebook, or None for a notebook that computes nothing of its own.
 
-        An experiment is a module of the notebook's name that defines ``PROFILES`` and ``cells``.
+        An experiment is a module ``study`` in a folder of the notebook's name that defines ``PROFILES`` and ``cells``.
         """
         qualified = f"{self.experiments}.{name}"
-        if importlib.util.find_spec(qualified) is None:
+        spec = importlib.util.find_spec(qualified)
+        if spec is not None and spec.submodule_search_locations is not None:
+            qualified = f"{qualified}.study"
+            spec = importlib.util.find_spec(qualified)
+        if spec is None:
             return None
         module = importlib.import_module(qualified)
         return module if hasattr(module, "PROFILES") and hasattr(module, "cells") else None
