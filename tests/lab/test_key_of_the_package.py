@@ -26,7 +26,7 @@ from rbmbook.lab.origin import environment, installed_versions
 from rbmbook.publish.audit import cells_by_profile
 from rbmbook.publish.project import Project
 
-CELLS = "rbmbook.studies.tfim_cells"
+CELLS = "rbmbook.studies.ising.cells"
 OF_THE_CHAPTER = [
     f"{CELLS}.{name}" for name in ("ground_state", "prune_trained", "prune_fitted", "train_only")
 ]
@@ -223,10 +223,10 @@ def test_a_change_in_the_function_of_any_study_s_cell_makes_it_stale_and_unrelat
 @pytest.mark.parametrize(
     ("path", "old", "new", "expected"),
     [
-        ("rbmbook/studies/tfim_cells.py", "GIBBS_STEPS = 100", "GIBBS_STEPS = 101", {"prune_trained", "prune_fitted"}),
-        ("rbmbook/studies/tfim_cells.py", "RECORD_EVERY = 5", "RECORD_EVERY = 4", {"prune_trained", "train_only"}),
-        ("rbmbook/studies/tfim_cells.py", '"portable", "dep', '"portablE", "dep', set(ALL)),
-        ("rbmbook/studies/tfim_measures.py", '"kl_data": found', '"kl_data": 2 * found', set(ALL) - {"ground_state"}),
+        ("rbmbook/studies/ising/cells.py", "GIBBS_STEPS = 100", "GIBBS_STEPS = 101", {"prune_trained", "prune_fitted"}),
+        ("rbmbook/studies/ising/cells.py", "RECORD_EVERY = 5", "RECORD_EVERY = 4", {"prune_trained", "train_only"}),
+        ("rbmbook/studies/ising/cells.py", '"portable", "dep', '"portablE", "dep', set(ALL)),
+        ("rbmbook/studies/ising/reference.py", '"kl_data": found', '"kl_data": 2 * found', set(ALL) - {"ground_state"}),
         ("rbmlib/kernels/options.py", "fastmath=False", "fastmath=True", set(ALL)),
         ("rbmlib/likelihood.py", "def fit(\n    rbm: RBM,", "def fit(\n    rbm: RBM,\n    mutant: int,", {"prune_fitted"}),
     ],
@@ -450,7 +450,7 @@ def test_the_origin_records_the_versions_of_what_computes(tmp_path, monkeypatch)
     (tmp_path / "torch-9.8.dist-info" / "METADATA").write_text(
         "Metadata-Version: 2.1\nName: torch\nVersion: 9.8\n"
     )
-    script = "import json, tenpy; import rbmbook.studies.tfim_cells; from rbmbook.lab import origin; import torch; "
+    script = "import json, tenpy; import rbmbook.studies.ising.cells; from rbmbook.lab import origin; import torch; "
     script += "print(json.dumps([origin.environment()['versions'], origin.installed_versions()]))"
     paths = os.pathsep.join([str(tmp_path), *filter(None, [os.environ.get("PYTHONPATH")])])
     done = subprocess.run(

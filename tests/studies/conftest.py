@@ -11,6 +11,7 @@ import pytest
 from rbmbook.lab.store import Store
 from rbmbook.lab.sweep import sweep
 from rbmbook.studies import tfim_pruning
+from rbmbook.studies.ising import standard
 
 TINY_RUN = {
     "n_spins": 6, "n_hidden": 3, "fields": [1.0, 2.0], "n_seeds": 2, "n_samples": 400, "k": 2, "batch_size": 50, "n_epochs": 6,
@@ -37,7 +38,7 @@ def sweeping(tiny_store: Store) -> Callable:
     @contextmanager
     def context(*modules: ModuleType, **options: object) -> Iterator[None]:
         with pytest.MonkeyPatch.context() as patch:
-            for module in (tfim_pruning, *modules):
+            for module in (standard, tfim_pruning, *modules):
                 if hasattr(module, "sweep"):
                     settings = {"store": tiny_store, "workers": 1, "progress": False, **options}
                     patch.setattr(module, "sweep", partial(sweep, **settings))

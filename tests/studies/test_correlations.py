@@ -10,14 +10,15 @@ from rbmbook.lab.store import Store
 from rbmbook.lab.sweep import sweep
 from rbmbook.studies import correlations, correlations_numbers, correlations_rules, tfim_pruning
 from rbmbook.studies.correlations import PROFILES
-from rbmbook.studies.tfim_cells import draw_data, ground_state, prune_trained
-from rbmbook.studies.tfim_large_cells import (
+from rbmbook.studies.ising.cells import draw_data, ground_state, prune_trained
+from rbmbook.studies.ising.long_chain_cells import (
     ENERGY_EVERY,
     machine_at,
     measure_chain_ends,
     mix_large,
     prune_large,
 )
+from rbmbook.studies.ising.long_chains import n_seeds
 from rbmlib.figures import correlations as figures
 from rbmlib.pruning import connected_components
 from rbmlib.quantum.observables import exact_observables
@@ -168,7 +169,7 @@ def test_short_chains_share_the_cells_of_the_chapter_on_pruning():
 
 def test_the_book_has_the_seeds_that_the_claims_ask_for():
     book = PROFILES["book"].parameters
-    assert [correlations.n_seeds(book, n, h) for n in (18, 50, 100) for h in (1.0, 2.0)] == [
+    assert [n_seeds(book, n, h) for n in (18, 50, 100) for h in (1.0, 2.0)] == [
         10,
         10,
         5,
@@ -176,7 +177,7 @@ def test_the_book_has_the_seeds_that_the_claims_ask_for():
         5,
         3,
     ]
-    assert correlations.n_seeds({**book, "field": [0.5, 1.0, 2.0]}, 50, 2.0) == 3
+    assert n_seeds({**book, "field": [0.5, 1.0, 2.0]}, 50, 2.0) == 3
     seeds = {cell.parameters["data_seed"] for cell in correlations.cells() if cell.compute is prune_large}
     assert (
         len(seeds) == 8

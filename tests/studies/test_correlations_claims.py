@@ -20,7 +20,7 @@ from rbmbook.studies.correlations_rules import (
     retained,
     visible_pieces,
 )
-from rbmbook.studies.tfim_measures import MEASURES
+from rbmbook.studies.ising.reference import MEASURES
 from rbmlib.pruning import schedule
 from rbmlib.quantum.free_fermions import correlation_from_center
 

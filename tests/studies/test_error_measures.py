@@ -11,7 +11,7 @@ from rbmbook.evidence.claims import load_claims
 from rbmbook.studies import error_measures, error_measures_claims
 from rbmbook.studies import error_measures_rules as rules
 from rbmbook.studies.error_measures import PROFILES
-from rbmbook.studies.tfim_measures import MEASURES
+from rbmbook.studies.ising.reference import MEASURES
 from rbmlib.figures import error_measures as figures
 
 BOOK = dict(PROFILES["book"].parameters)

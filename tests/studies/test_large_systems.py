@@ -10,9 +10,9 @@ import xarray as xr
 from rbmbook.lab.store import Store
 from rbmbook.lab.sweep import sweep
 from rbmbook.studies import correlations, large_systems, large_systems_cells, large_systems_numbers
+from rbmbook.studies.ising.cells import ground_state
 from rbmbook.studies.large_systems import PROFILES
 from rbmbook.studies.large_systems_cells import METHODS, best_log_partition, compare_large
-from rbmbook.studies.tfim_cells import ground_state
 from rbmlib.annealing import TooFewEffectiveSamples
 from rbmlib.figures import large_systems as figures
 from rbmlib.quantum.errors import infidelity, kullback_leibler

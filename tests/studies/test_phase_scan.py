@@ -10,10 +10,10 @@ from scipy.stats import spearmanr
 from rbmbook.evidence.curves import crossing, doubled
 from rbmbook.studies import phase_scan
 from rbmbook.studies import phase_scan_rules as rules
+from rbmbook.studies.ising.cells import ground_state
+from rbmbook.studies.ising.reference import MEASURES
 from rbmbook.studies.phase_scan import PROFILES
 from rbmbook.studies.phase_scan_cells import measure_even
-from rbmbook.studies.tfim_cells import ground_state
-from rbmbook.studies.tfim_measures import MEASURES
 from rbmlib.figures import phase_scan as figures
 from rbmlib.quantum import MatrixProductState
 from rbmlib.quantum.entanglement import entanglement_entropies

@@ -8,8 +8,8 @@ import xarray as xr
 
 from rbmbook.studies import rbm_graph
 from rbmbook.studies import rbm_graph_claims as claims
+from rbmbook.studies.ising.cells import Recipe, draw_data
 from rbmbook.studies.rbm_graph import PROFILES
-from rbmbook.studies.tfim_cells import Recipe, draw_data
 from rbmlib.figures import rbm_graph as figures
 from rbmlib.rbm import RBM
 

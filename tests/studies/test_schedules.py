@@ -9,10 +9,10 @@ import xarray as xr
 from rbmbook.evidence.curves import doubled
 from rbmbook.studies import schedules, schedules_claims
 from rbmbook.studies import schedules_rules as rules
+from rbmbook.studies.ising.cells import draw_data
+from rbmbook.studies.ising.reference import MEASURES
 from rbmbook.studies.schedules import PROFILES, STANDARD
 from rbmbook.studies.schedules_cells import prune_along
-from rbmbook.studies.tfim_cells import draw_data
-from rbmbook.studies.tfim_measures import MEASURES
 from rbmlib.figures import schedules as figures
 from rbmlib.kernels.initialisation import derived_seed
 from rbmlib.pruning import prune_mask, schedule, schedule_from_fractions

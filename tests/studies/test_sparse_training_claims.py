@@ -9,8 +9,8 @@ import xarray as xr
 from rbmbook.studies import sparse_training_claims as claims
 from rbmbook.studies import sparse_training_cluster_rules as cluster_rules
 from rbmbook.studies import sparse_training_rules as rules
+from rbmbook.studies.ising.reference import MEASURES
 from rbmbook.studies.sparse_training import PROFILES, Study, shuffled, variants
-from rbmbook.studies.tfim_measures import MEASURES
 
 BOOK = dict(PROFILES["book"].parameters)
 VARIANTS = list(variants(BOOK))

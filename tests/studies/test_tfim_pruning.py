@@ -8,7 +8,7 @@ import pytest
 from rbmbook.lab.store import Store
 from rbmbook.lab.sweep import sweep
 from rbmbook.studies import tfim_pruning
-from rbmbook.studies.tfim_measures import MEASURES, Reference
+from rbmbook.studies.ising.reference import MEASURES, Reference
 from rbmbook.studies.tfim_pruning import PROFILES
 from rbmlib.pruning import connected_components
 from rbmlib.quantum.mps import MatrixProductState

@@ -9,7 +9,8 @@ import xarray as xr
 from rbmbook.evidence.curves import onsets
 from rbmbook.studies import tfim_pruning_claims as claims
 from rbmbook.studies import tfim_pruning_rules as rules
-from rbmbook.studies.tfim_measures import MEASURES
+from rbmbook.studies.ising.reference import MEASURES
+from rbmbook.studies.ising.standard import PLOTTED
 from rbmbook.studies.tfim_pruning import PROFILES, Study
 from rbmlib.pruning import schedule
 
@@ -55,7 +56,7 @@ def curves(shapes=None, noise=0.02, by_value=False, scales=None):
     return rules.Curves(array, REMOVED, scales or {1.0: 1.0, 2.0: 1.0}, by_value)
 
 
-def everywhere(factor, measures=rules.PLOTTED):
+def everywhere(factor, measures=PLOTTED):
     return dict.fromkeys(measures, factor)
 
 
@@ -101,8 +102,8 @@ def test_onsets_near_the_claimed_share_settle_the_claim(outcome, shapes):
 
 
 def test_onsets_are_judged_at_the_field_that_is_asked_for():
-    shapes = {(1.0, name): step(STAGE_27, 3.0) for name in rules.PLOTTED}
-    shapes |= {(2.0, name): step(STAGE_77, 3.0) for name in rules.PLOTTED}
+    shapes = {(1.0, name): step(STAGE_27, 3.0) for name in PLOTTED}
+    shapes |= {(2.0, name): step(STAGE_77, 3.0) for name in PLOTTED}
     found = curves(shapes)
     assert rules.onset_rule(found, 1.0, 0.25).outcome == "reproduced"
     assert rules.onset_rule(found, 2.0, 0.75).outcome == "reproduced"
@@ -208,7 +209,7 @@ def test_slopes_at_both_fields_settle_whether_the_energy_is_least_sensitive(outc
 EPOCHS = np.arange(5, 1501, 5)
 
 
-def training(early=0.0, measures=rules.PLOTTED):
+def training(early=0.0, measures=PLOTTED):
     """Values 1 + 0.1 SPREAD over seeds at late epochs; ``early`` late standard deviations are added up to epoch 500."""
     values = np.ones((2, N_SEEDS, EPOCHS.size, len(MEASURES))) + 0.1 * SPREAD[:, None, None]
     sd = 0.1 * SPREAD.std(ddof=1)
@@ -282,8 +283,8 @@ def long_runs():
 
 
 def test_a_study_settles_every_claim_in_order_and_says_what_it_rests_on():
-    shapes = {(1.0, name): step(STAGE_27, 3.0) for name in rules.PLOTTED}
-    shapes |= {(2.0, name): step(STAGE_77, 3.0) for name in rules.PLOTTED}
+    shapes = {(1.0, name): step(STAGE_27, 3.0) for name in PLOTTED}
+    shapes |= {(2.0, name): step(STAGE_77, 3.0) for name in PLOTTED}
     verdicts = claims.settle(synthetic_study(shapes, convergence=long_runs()), BOOK)
     assert tuple(verdict.id for verdict in verdicts) == claims.CLAIMS
     outcomes = {verdict.id: verdict.verdict for verdict in verdicts}
@@ -316,7 +317,7 @@ def test_the_claims_are_those_of_the_catalogue(root):
 
 
 def test_other_choices_that_disagree_are_named():
-    shapes = {(2.0, name): step(STAGE_77, 3.0) for name in rules.PLOTTED}
+    shapes = {(2.0, name): step(STAGE_77, 3.0) for name in PLOTTED}
     agreeing, differing = curves(shapes).values, curves().values
     few = [agreeing.where(agreeing.seed < 3), differing.where(differing.seed < 3)]
     variants = xr.DataArray(["CD-1", "exact, 10x penalty"], dims="variant", name="variant")
@@ -377,8 +378,8 @@ def test_more_fields_and_tuples_are_no_objection():
 def test_convergence_at_a_rate_with_one_seed_decides_nothing():
     epochs = [400, 450, 500, 1200, 1400, 1500]
     training = xr.DataArray(
-        np.ones((2, 1, len(epochs), len(rules.PLOTTED))),
+        np.ones((2, 1, len(epochs), len(PLOTTED))),
         dims=("field", "seed", "epoch", "measure"),
-        coords={"field": [1.0, 2.0], "seed": [0], "epoch": epochs, "measure": list(rules.PLOTTED)},
+        coords={"field": [1.0, 2.0], "seed": [0], "epoch": epochs, "measure": list(PLOTTED)},
     )
     assert rules.converged_rule(training).outcome == "not decided"

@@ -3,7 +3,7 @@ r"""Spin correlations of pruned RBMs against the length of the chain (Golubeva &
 For each length, field and seed a dense RBM is trained on measurements of the ground state and pruned a tenth of the
 remaining weights at a time; at every stage the correlation C(d) from the middle of the chain is measured. Chains that
 can be enumerated are the cells of :mod:`rbmbook.studies.tfim_pruning`, where C(d) is exact; for longer ones
-(:mod:`rbmbook.studies.tfim_large_cells`) it comes from Gibbs chains.
+(:mod:`rbmbook.studies.ising.long_chain_cells`) it comes from Gibbs chains.
 
 Beside the long chains stand two checks of what their results rest on: training that goes on for longer, and Gibbs
 chains from the extremes.
@@ -11,7 +11,7 @@ chains from the extremes.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,29 +24,24 @@ from rbmbook.lab.sweep import sweep
 from rbmlib.kernels.initialisation import derived_seed
 from rbmlib.pruning import schedule
 
-from . import tfim_pruning
-from .tfim_cells import ground_state
-from .tfim_large_cells import mix_large, prune_large, train_large
-from .tfim_measures import LONGEST_ENUMERATED_CHAIN
+from .ising.long_chain_cells import mix_large, train_large
+from .ising.long_chains import (
+    BOOK,
+    QUICK,
+    TRAINING,
+    Place,
+    check,
+    is_enumerated,
+    large_cell,
+    main_cell,
+    n_hidden,
+    n_seeds,
+    state_cell,
+)
+from .ising.machines import seeds_of_run
 
 _BOOK: dict[str, Any] = {
-    "n_spins": [18, 50, 100],
-    "field": [1.0, 2.0],
-    "hidden_per_visible": 0.5,
-    "small_seeds": 10,
-    "large_seeds": [5, 3],
-    "n_samples": 100_000,
-    "k": 10,
-    "batch_size": 100,
-    "n_epochs": 500,
-    "learning_rate": 0.1,
-    "final_learning_rate": 0.001,
-    "finetune_epochs": 20,
-    "finetune_rate": 0.01,
-    "final_finetune_rate": 0.001,
-    "prune_fraction": 0.1,
-    "n_iterations": 18,
-    "gibbs_steps": 100,
+    **BOOK,
     "longer_epochs": 1000,
     "mixing_chains": 10_000,
 }
@@ -56,11 +51,7 @@ PROFILES = {
     "quick": Profile(
         {
             **_BOOK,
-            "n_spins": [10, 24],
-            "small_seeds": 3,
-            "large_seeds": [3, 3],
-            "n_samples": 10_000,
-            "n_epochs": 100,
+            **QUICK,
             "longer_epochs": 0,
             "mixing_chains": 1000,
         },
@@ -69,9 +60,6 @@ PROFILES = {
 }
 
 MIXING_STEPS = (0, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
-
-Place = tuple[int, float]
-"""A chain's length and its field."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +75,7 @@ class Study:
     longer : dict of (int, float) -> xarray.Dataset
         Histories of training for longer: ``training`` (epoch, measure) and observables.
     mixing : dict of (int, float) -> xarray.Dataset
-        Gibbs chains from the extremes; see :func:`rbmbook.studies.tfim_large_cells.mix_large`.
+        Gibbs chains from the extremes; see :func:`rbmbook.studies.ising.long_chain_cells.mix_large`.
     """
 
     machines: dict[Place, xr.Dataset]
@@ -95,80 +83,9 @@ class Study:
     mixing: dict[Place, xr.Dataset]
 
 
-def n_hidden(p: Mapping[str, Any], n_spins: int) -> int:
-    """Hidden units of the machine for a chain of this length, at least one."""
-    return max(1, round(n_spins * p["hidden_per_visible"]))
-
-
-def is_enumerated(n_spins: int) -> bool:
-    """Whether the machines for a chain of this length are measured over all configurations."""
-    return n_spins <= LONGEST_ENUMERATED_CHAIN
-
-
-def n_seeds(p: Mapping[str, Any], n_spins: int, field: float) -> int:
-    """Seeds at a length and a field; the last number of ``large_seeds`` counts for all further fields."""
-    if is_enumerated(n_spins):
-        return p["small_seeds"]
-    index = list(p["field"]).index(field)
-    return p["large_seeds"][min(index, len(p["large_seeds"]) - 1)]
-
-
-def _check(p: Mapping[str, Any]) -> None:
-    """Complain about parameters that no function further down would see before hours are spent."""
-    for name, least in (("n_spins", 4), ("large_seeds", 1)):
-        values = list(p[name])
-        if not values or not all(type(value) is int and value >= least for value in values):
-            raise ValueError(f"{name} must be a list of integers >= {least}, at least one, not {values}")
-    if len(set(p["n_spins"])) < len(p["n_spins"]):
-        raise ValueError(f"n_spins must be different lengths, not {list(p['n_spins'])}")
-    fields = list(p["field"])
-    if not fields or not all(np.isfinite(h) and h > 0 for h in fields) or len(set(fields)) < len(fields):
-        raise ValueError(f"field must be different positive numbers (h / J), at least one, not {fields}")
-    for name, least in (
-        ("small_seeds", 1), ("n_samples", 1), ("k", 1), ("batch_size", 1), ("n_epochs", 1), ("finetune_epochs", 1),
-        ("n_iterations", 1), ("gibbs_steps", 1), ("longer_epochs", 0), ("mixing_chains", 0),
-    ):  # fmt: skip
-        if type(p[name]) is not int or p[name] < least:
-            raise ValueError(f"{name} must be an integer >= {least}, not {p[name]!r}")
-    for name in (
-        "hidden_per_visible", "learning_rate", "final_learning_rate", "finetune_rate", "final_finetune_rate",
-    ):  # fmt: skip
-        if not (isinstance(p[name], (int, float)) and np.isfinite(p[name]) and p[name] > 0):
-            raise ValueError(f"{name} must be a positive number, not {p[name]!r}")
-    if not 0 <= p["prune_fraction"] < 1:
-        raise ValueError(f"prune_fraction must lie in [0, 1), not {p['prune_fraction']!r}")
-
-
-_TRAINING = ("k", "batch_size", "n_epochs", "learning_rate", "final_learning_rate", "gibbs_steps")
-_PRUNING = ("finetune_epochs", "finetune_rate", "final_finetune_rate", "prune_fraction", "n_iterations")
-
-
-def main_cell(p: Mapping[str, Any], n_spins: int, field: float, seed: int) -> Cell:
-    """The machines of one length, field and seed, dense and pruned.
-
-    Other studies of these machines take this cell as an input. Seeds are those of
-    :mod:`rbmbook.studies.tfim_pruning`, which shares the cells of its length.
-    """
-    field = float(field)
-    here = {**p, "n_spins": n_spins, "n_hidden": n_hidden(p, n_spins)}
-    if is_enumerated(n_spins):
-        return tfim_pruning._main_cell("cd", here, field, seed)
-    return _large_cell(prune_large, (*_TRAINING, *_PRUNING), here, field, seed)
-
-
-def _large_cell(compute: Any, names: Sequence[str], p: Mapping[str, Any], field: float, seed: int) -> Cell:
-    shared = {"n_hidden": p["n_hidden"], "field": field, "n_samples": p["n_samples"]}
-    values = {**shared, **tfim_pruning._seeds(field, seed), **{name: p[name] for name in names}}
-    return Cell(compute, values, {"ground_state": _state_cell(p["n_spins"], field)})
-
-
-def _state_cell(n_spins: int, field: float) -> Cell:
-    return Cell(ground_state, {"n_spins": n_spins, "field": field})
-
-
 def _longer_cell(p: Mapping[str, Any], n_spins: int, field: float) -> Cell:
     here = {**p, "n_spins": n_spins, "n_hidden": n_hidden(p, n_spins), "n_epochs": p["longer_epochs"]}
-    return _large_cell(train_large, _TRAINING, here, field, 0)
+    return large_cell(train_large, TRAINING, here, field, 0)
 
 
 def mixed_stages(p: Mapping[str, Any]) -> tuple[int, ...]:
@@ -183,10 +100,18 @@ def _mixing_cell(p: Mapping[str, Any], n_spins: int, field: float) -> Cell:
         "stages": mixed_stages(p),
         "steps": MIXING_STEPS,
         "n_chains": p["mixing_chains"],
-        "seed": int(derived_seed(np.uint64(tfim_pruning._seeds(field, 0)["training_seed"]), 0, 3)),
+        "seed": int(derived_seed(np.uint64(seeds_of_run(field, 0)["training_seed"]), 0, 3)),
     }
-    needs = {"ground_state": _state_cell(n_spins, field), "machines": main_cell(p, n_spins, field, 0)}
+    needs = {"ground_state": state_cell(n_spins, field), "machines": main_cell(p, n_spins, field, 0)}
     return Cell(mix_large, values, needs)
+
+
+def _check(p: Mapping[str, Any]) -> None:
+    """Complain about parameters that no function further down would see before hours are spent."""
+    check(p)
+    for name in ("longer_epochs", "mixing_chains"):
+        if type(p[name]) is not int or p[name] < 0:
+            raise ValueError(f"{name} must be an integer >= 0, not {p[name]!r}")
 
 
 def _labelled_cells(p: Mapping[str, Any]) -> list[tuple[tuple[str, int, float, int], Cell]]:

@@ -35,8 +35,9 @@ from rbmbook.lab.profiles import label, resolve
 from . import correlations
 from . import correlations_rules as rules
 from .correlations import PROFILES, Study
-from .objections import missing_fields
-from .tfim_pruning_rules import CRITICAL, PARAMAGNETIC, at_field
+from .ising.long_chains import n_seeds
+from .ising.standard import CRITICAL, PARAMAGNETIC, missing_fields
+from .tfim_pruning_rules import at_field
 
 SIZES = (18, 50, 100)
 """The paper's lengths."""
@@ -286,7 +287,7 @@ def _objection(p: Mapping[str, Any]) -> str | None:
         return objection
     for n in SIZES:
         for field, fewest in FEWEST_SEEDS.items():
-            if (seeds := correlations.n_seeds(p, n, field)) < fewest:
+            if (seeds := n_seeds(p, n, field)) < fewest:
                 return (
                     f"needs at least {fewest} seeds at N = {n}, h/J = {field:g}; this run has {seeds} of them"
                 )
@@ -315,7 +316,7 @@ def settle(study: Study, parameters: Mapping[str, Any]) -> list[Verdict]:
     objection = _objection(p)
     sizes = p["n_spins"] if objection else SIZES
     seeds = {
-        name: min(correlations.n_seeds(p, n, h) for n in sizes for h in (p["field"] if objection else chosen))
+        name: min(n_seeds(p, n, h) for n in sizes for h in (p["field"] if objection else chosen))
         for name, chosen in fields.items()
     }
     return settle_by(RULES, Evidence(study, p), label(PROFILES, p), seeds, objection)

@@ -14,8 +14,9 @@ from rbmbook.evidence.words import DASH
 from rbmbook.evidence.words import removed_percent as percent
 
 from . import correlations_rules as rules
-from .correlations import Study, is_enumerated
-from .tfim_pruning_rules import CRITICAL
+from .correlations import Study
+from .ising.long_chains import is_enumerated
+from .ising.standard import CRITICAL
 
 FOLLOWED = {"order_error": "order parameter", "energy_error": "energy", "correlation_mse_exact": "C_MSE"}
 """The measures that say whether training has come to rest."""

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from rbmlib.analysis.couplings import gaussian_couplings
 from rbmlib.kernels.overlaps import gram_matrix
 
+from .ising.cells import PORTABLE
 from .mnist_cells import machine_of
-from .tfim_cells import PORTABLE
 
 
 def compare_machines(**machines: xr.Dataset) -> xr.Dataset:

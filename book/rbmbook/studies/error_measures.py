@@ -16,8 +16,8 @@ from rbmbook.lab.cell import Cell
 from rbmbook.lab.profiles import Profile, resolve
 from rbmbook.lab.sweep import sweep
 
-from . import tfim_machines
-from .tfim_measures import LONGEST_ENUMERATED_CHAIN
+from .ising import fresh_seeds as tfim_machines
+from .ising.reference import LONGEST_ENUMERATED_CHAIN
 
 _OWN: dict[str, Any] = {"fields": [1.0, 2.0]}
 
@@ -58,7 +58,7 @@ def results(**parameters: Any) -> xr.Dataset:
     -------
     xarray.Dataset
         ``training`` (field, seed, epoch, measure) and ``pruning`` (field, seed, stage, measure), the measures
-        being those of :data:`rbmbook.studies.tfim_measures.MEASURES`; ``kept`` and ``removed`` (stage).
+        being those of :data:`rbmbook.studies.ising.reference.MEASURES`; ``kept`` and ``removed`` (stage).
 
     Raises
     ------

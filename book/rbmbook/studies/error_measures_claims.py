@@ -13,10 +13,11 @@ from rbmbook.evidence.rules import Part, least
 from rbmbook.evidence.words import DASH, MINUS, percent, span
 from rbmbook.lab.profiles import resolve
 
-from . import error_measures, tfim_machines
+from . import error_measures
 from . import error_measures_rules as rules
 from .error_measures import PROFILES
-from .tfim_pruning_rules import CRITICAL, PARAMAGNETIC, PHYSICAL
+from .ising import fresh_seeds as tfim_machines
+from .ising.standard import CRITICAL, PARAMAGNETIC, PHYSICAL
 
 
 def _correlated_says(parts: Sequence[Part]) -> str:

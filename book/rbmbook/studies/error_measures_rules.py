@@ -25,7 +25,8 @@ from rbmbook.evidence.estimates import slopes as least_squares
 from rbmbook.evidence.rules import Finding, Part, above, below, finding, largest_excess, least
 from rbmbook.evidence.words import percent
 
-from .tfim_pruning_rules import CRITICAL, FEWEST_SEEDS, PARAMAGNETIC, PHYSICAL, at_field
+from .ising.standard import CRITICAL, FEWEST_SEEDS, PARAMAGNETIC, PHYSICAL
+from .tfim_pruning_rules import at_field
 
 FIELDS = (CRITICAL, PARAMAGNETIC)
 NAMES = {"eroe": "eROE", "mroe": "mROE", "correlation_mse": "C_MSE"}

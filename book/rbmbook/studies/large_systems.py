@@ -24,19 +24,13 @@ from rbmbook.lab.sweep import sweep
 from rbmlib.kernels.initialisation import derived_seed
 from rbmlib.pruning import schedule
 
-from . import correlations
-from .correlations import Place
+from .ising.cells import ground_state
+from .ising.long_chains import BOOK, QUICK, Place, check, is_enumerated, main_cell, n_hidden, n_seeds
+from .ising.machines import seeds_of_run
 from .large_systems_cells import compare_large
-from .tfim_cells import ground_state
-from .tfim_pruning import _seeds
 
-_SHARED = (
-    "n_spins", "field", "hidden_per_visible", "small_seeds", "large_seeds", "n_samples", "k", "batch_size", "n_epochs",
-    "learning_rate", "final_learning_rate", "finetune_epochs", "finetune_rate", "final_finetune_rate",
-    "prune_fraction", "n_iterations", "gibbs_steps",
-)  # fmt: skip
 _BOOK: dict[str, Any] = {
-    **{name: correlations.PROFILES["book"].parameters[name] for name in _SHARED},
+    **BOOK,
     "exact_samples": 50_000,
     "model_samples": 20_000,
     "chain_steps": 200,
@@ -52,11 +46,7 @@ PROFILES = {
     "quick": Profile(
         {
             **_BOOK,
-            **{
-                name: correlations.PROFILES["quick"].parameters[name]
-                for name in ("small_seeds", "large_seeds")
-            },
-            **{name: correlations.PROFILES["quick"].parameters[name] for name in ("n_samples", "n_epochs")},
+            **{name: QUICK[name] for name in ("small_seeds", "large_seeds", "n_samples", "n_epochs")},
             "n_spins": [10, 14, 24],
             "exact_samples": 10_000,
             "model_samples": 10_000,
@@ -71,7 +61,7 @@ _COMPARED = ("exact_samples", "model_samples", "chain_steps", "n_chains", "large
 
 def _check(p: Mapping[str, Any]) -> None:
     """Complain about parameters that no function further down would see before hours are spent."""
-    correlations._check({**p, "longer_epochs": 0, "mixing_chains": 0})
+    check(p)
     for name, least in (
         ("exact_samples", 2), ("model_samples", 2), ("chain_steps", 1), ("n_chains", 2), ("temperatures_per_spin", 1),
         ("largest_enumerated", 0),
@@ -91,10 +81,10 @@ def _cell(p: Mapping[str, Any], n_spins: int, field: float, seed: int) -> Cell:
     parameters = {
         **{name: p[name] for name in _COMPARED},
         "n_temperatures": p["temperatures_per_spin"] * n_spins,
-        "seed": int(derived_seed(np.uint64(_seeds(field, seed)["training_seed"]), 0, 4)),
+        "seed": int(derived_seed(np.uint64(seeds_of_run(field, seed)["training_seed"]), 0, 4)),
     }
     state = Cell(ground_state, {"n_spins": n_spins, "field": field})
-    machines = correlations.main_cell(p, n_spins, field, seed)
+    machines = main_cell(p, n_spins, field, seed)
     return Cell(compare_large, parameters, {"ground_state": state, "machines": machines})
 
 
@@ -105,7 +95,7 @@ def _labelled_cells(p: Mapping[str, Any]) -> list[tuple[tuple[int, float, int], 
         ((n, float(h), seed), _cell(p, n, float(h), seed))
         for n in sorted(p["n_spins"], reverse=True)
         for h in p["field"]
-        for seed in range(correlations.n_seeds(p, n, h))
+        for seed in range(n_seeds(p, n, h))
     ]
 
 
@@ -137,11 +127,11 @@ def results(**parameters: Any) -> dict[Place, xr.Dataset]:
     p = resolve(PROFILES, "book", parameters)
     labelled = _labelled_cells(p)
     found = sweep([cell for _, cell in labelled])
-    machines = sweep([cell.needs["machines"] for (n, *_), cell in labelled if correlations.is_enumerated(n)])
+    machines = sweep([cell.needs["machines"] for (n, *_), cell in labelled if is_enumerated(n)])
     enumerated = iter(machines)
     by_place: dict[Place, list[xr.Dataset]] = {}
     for ((n, field, _), _), dataset in zip(labelled, found, strict=True):
-        if correlations.is_enumerated(n):
+        if is_enumerated(n):
             measured = next(enumerated).pruning
             dataset = dataset.assign(
                 exact_kl=("stage", measured.sel(measure="kl").values),
@@ -151,7 +141,7 @@ def results(**parameters: Any) -> dict[Place, xr.Dataset]:
     joined = {}
     for (n, field), datasets in sorted(by_place.items()):
         index = xr.DataArray(range(len(datasets)), dims="seed", name="seed")
-        kept = schedule(n * correlations.n_hidden(p, n), p["prune_fraction"], p["n_iterations"])
+        kept = schedule(n * n_hidden(p, n), p["prune_fraction"], p["n_iterations"])
         joined[n, field] = xr.concat(datasets, dim=index, combine_attrs="drop").assign(
             removed=("stage", 1 - kept / kept[0]), kept=("stage", kept)
         )

@@ -28,8 +28,8 @@ from rbmlib.quantum.sampled_divergences import (
 )
 from rbmlib.rbm import RBM
 
-from .tfim_cells import DEPENDENT
-from .tfim_large_cells import machine_at
+from .ising.cells import DEPENDENT
+from .ising.long_chain_cells import machine_at
 
 METHODS = {
     "exact": "enumeration of the hidden layer",

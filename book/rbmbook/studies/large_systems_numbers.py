@@ -12,9 +12,9 @@ from rbmbook.evidence.curves import doubled
 from rbmbook.evidence.words import DASH
 from rbmbook.evidence.words import removed_percent as percent
 
-from .correlations import Place, n_hidden
+from .ising.long_chains import Place, n_hidden
+from .ising.standard import CRITICAL, PARAMAGNETIC
 from .large_systems_cells import METHODS
-from .tfim_pruning_rules import CRITICAL, PARAMAGNETIC
 
 NAMES = ("critical", "paramagnet")
 ESTIMATES = tuple(name for name in METHODS if name != "exact")

@@ -20,9 +20,9 @@ from rbmbook.lab.profiles import Profile, resolve
 from rbmbook.lab.sweep import sweep
 from rbmlib.kernels.initialisation import derived_seed
 
-from . import tfim_machines
+from .ising import fresh_seeds as tfim_machines
+from .ising.reference import LONGEST_ENUMERATED_CHAIN
 from .magnetization_cells import data_ratio, gibbs_magnetization
-from .tfim_measures import LONGEST_ENUMERATED_CHAIN
 
 _OWN: dict[str, Any] = {"field": 1.0, "gibbs_steps": 300, "min_counts": [10, 20, 30, 50, 100, 200]}
 

@@ -14,7 +14,7 @@ from rbmlib.quantum.mirror_pairs import counting_ratio, pair_totals
 from rbmlib.quantum.mps import MatrixProductState
 from rbmlib.rbm import RBM
 
-from .tfim_cells import PORTABLE
+from .ising.cells import PORTABLE
 
 RATIOS = ("ratio_mean", "ratio_spread", "counting_mean", "counting_spread", "n_pairs")
 """Mean and spread of the occurrence ratio, both as counting alone would have them, and the number of pairs."""

@@ -14,10 +14,11 @@ from rbmbook.evidence.rules import Part
 from rbmbook.evidence.words import DASH, MINUS, percent
 from rbmbook.lab.profiles import resolve
 
-from . import magnetization, tfim_machines
+from . import magnetization
 from . import magnetization_rules as rules
+from .ising import fresh_seeds as tfim_machines
+from .ising.standard import CRITICAL
 from .magnetization import PROFILES
-from .tfim_pruning_rules import CRITICAL
 
 
 def _resembles_says(parts: Sequence[Part]) -> str:

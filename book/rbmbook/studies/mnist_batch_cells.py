@@ -23,10 +23,10 @@ from rbmlib.batched_tensors import RUNNING, device_name
 from rbmlib.persistent import LinearDecay
 
 from . import mnist_standard
+from .ising.cells import PORTABLE
 from .mnist_cells import PARAMETERS, diluted_machine, machine_dataset
 from .mnist_images import digits_of
 from .mnist_likelihood import PARTS, annealed_likelihood, pseudo_likelihoods
-from .tfim_cells import PORTABLE
 
 DEPENDENT = "dependent on the device (torch)"
 _SEEDS = {"mask_seeds": "mask_seed", "init_seeds": "init_seed", "training_seeds": "training_seed"}

@@ -28,9 +28,9 @@ from rbmlib.pruning import connected_components, prune, schedule_from_fractions
 from rbmlib.rbm import RBM
 from rbmlib.training import DivergedError
 
+from .ising.cells import PORTABLE
 from .mnist_images import digits_of, moments_of
 from .mnist_likelihood import PARTS, annealed_likelihood, likelihood_from_below, pseudo_likelihoods
-from .tfim_cells import PORTABLE
 
 PARAMETERS = ("weights", "visible_bias", "hidden_bias")
 """Names of a machine's parameters."""

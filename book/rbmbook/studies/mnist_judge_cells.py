@@ -21,9 +21,9 @@ from rbmlib.mnist.judge import train_judge as train
 from rbmlib.mnist.network import Fit
 from rbmlib.mnist.quality import second_moment_standard_error
 
+from .ising.cells import PORTABLE
 from .mnist_cells import unpacked
 from .mnist_images import digits_of, moments_of
-from .tfim_cells import PORTABLE
 
 DEPENDENT = "dependent on the processor (torch)"
 

@@ -23,11 +23,11 @@ from rbmlib.mnist.diversity import expected_imbalance
 from rbmlib.mnist.images import permutation
 
 from . import mnist_judges, mnist_standard
+from .ising.cells import PORTABLE
 from .mnist_cells import unpacked
 from .mnist_dilution_rules import FAILED, FIG1_REMOVED
 from .mnist_images import digits_of
 from .mnist_judge_cells import OVER_PRUNED
-from .tfim_cells import PORTABLE
 
 REPLICA = 0
 """The replica whose samples are shown."""

@@ -18,15 +18,16 @@ import numpy as np
 import xarray as xr
 
 from rbmbook.lab.cell import Cell
+from rbmbook.lab.collect import gather
 from rbmbook.lab.profiles import Profile, resolve
 from rbmbook.lab.sweep import sweep
 from rbmlib.quantum.entanglement import entanglement_entropies
 from rbmlib.quantum.mps import MatrixProductState
 
-from . import tfim_standard
+from .ising import standard as tfim_standard
+from .ising.cells import ground_state
+from .ising.machines import pruning_cell
 from .phase_scan_cells import measure_even
-from .tfim_cells import ground_state
-from .tfim_pruning import _main_cell, _together
 
 _BOOK: dict[str, Any] = {
     **tfim_standard.BOOK,
@@ -59,7 +60,7 @@ def _states(p: dict[str, Any]) -> list[Cell]:
 def _even(p: dict[str, Any]) -> dict[tuple[str, float, int], Cell]:
     """The cells of the even parts by their place."""
     trained = {
-        (field, seed): _main_cell("cd", p, field, seed)
+        (field, seed): pruning_cell("cd", p, field, seed)
         for seed in range(p["n_seeds"])
         for field in p["fields"]
     }
@@ -87,7 +88,7 @@ def results(**parameters: Any) -> xr.Dataset:
     Returns
     -------
     xarray.Dataset
-        As :func:`rbmbook.studies.tfim_standard.results`; ``even`` (field, seed, stage, even_measure), KL
+        As :func:`rbmbook.studies.ising.standard.results`; ``even`` (field, seed, stage, even_measure), KL
         divergence and infidelity of the machines' even parts; ``entropy`` (field), the entanglement entropy
         of the exact state's two halves in nats.
 
@@ -102,7 +103,7 @@ def results(**parameters: Any) -> xr.Dataset:
     middle = p["n_spins"] // 2 - 1
     states = [MatrixProductState.from_dataset(one) for one in computed[:n_states]]
     entropy = np.array([entanglement_entropies(state)[middle] for state in states])
-    even = _together(dict(zip(places, computed[n_states:], strict=False)), "algorithm").isel(
+    even = gather(dict(zip(places, computed[n_states:], strict=False)), "algorithm").isel(
         algorithm=0, drop=True
     )
     renamed = even.even.rename(measure="even_measure")

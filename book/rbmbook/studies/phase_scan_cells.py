@@ -9,8 +9,8 @@ from rbmlib.quantum.errors import infidelity, kullback_leibler
 from rbmlib.quantum.mps import MatrixProductState
 from rbmlib.rbm import RBM
 
-from .tfim_cells import PORTABLE
-from .tfim_measures import LONGEST_ENUMERATED_CHAIN
+from .ising.cells import PORTABLE
+from .ising.reference import LONGEST_ENUMERATED_CHAIN
 
 
 def measure_even(ground_state: xr.Dataset, trained: xr.Dataset) -> xr.Dataset:

@@ -20,7 +20,7 @@ from rbmbook.evidence.estimates import Estimate, bootstrap_interval
 from rbmbook.evidence.words import DASH, listed
 from rbmbook.evidence.words import removed_percent as percent
 
-from .tfim_pruning_rules import CRITICAL, NAMES, PARAMAGNETIC, PLOTTED
+from .ising.standard import CRITICAL, MEASURE_NAMES, PARAMAGNETIC, PLOTTED
 
 INFIDELITY = 0.01
 """So does this infidelity, whatever the dense one is."""
@@ -206,9 +206,9 @@ def numbers(results: xr.Dataset, scan: Scan) -> dict[str, str]:
     found |= {"scan-conclusion": conclusion(results, scan), "scan-lowest": f"{lowest:g}"}
     here = results.sel(field=lowest)
     onset = scan.shares.value.sel(field=lowest)
-    known = [name for name in onset.reading.values if name in NAMES]
+    known = [name for name in onset.reading.values if name in MEASURE_NAMES]
     found["scan-onsets-lowest"] = listed(
-        {NAMES[name]: percent(float(onset.sel(reading=name))) for name in known}
+        {MEASURE_NAMES[name]: percent(float(onset.sel(reading=name))) for name in known}
     )
     balance = imbalances(results).sel(field=lowest).mean("seed")
     for place, source in enumerate(("data", "dense", "half")):

@@ -16,8 +16,8 @@ from rbmbook.lab.cell import Cell
 from rbmbook.lab.profiles import Profile, resolve
 from rbmlib.rbm import RBM
 
-from . import tfim_standard
-from .tfim_pruning import _seeds
+from .ising import standard as tfim_standard
+from .ising.machines import seeds_of_run
 
 _BOOK: dict[str, Any] = {**tfim_standard.BOOK, "n_spins": 10, "n_hidden": 5}
 
@@ -46,7 +46,7 @@ def results(**parameters: Any) -> xr.Dataset:
     Returns
     -------
     xarray.Dataset
-        As :func:`rbmbook.studies.tfim_standard.results`, and ``initial`` (field, seed, visible, hidden),
+        As :func:`rbmbook.studies.ising.standard.results`, and ``initial`` (field, seed, visible, hidden),
         the weights that training started from.
 
     Raises
@@ -58,7 +58,9 @@ def results(**parameters: Any) -> xr.Dataset:
     found = tfim_standard.results(p)
     initial = [
         [
-            RBM.random(p["n_spins"], p["n_hidden"], _seeds(float(field), int(seed))["init_seed"]).weights
+            RBM.random(
+                p["n_spins"], p["n_hidden"], seeds_of_run(float(field), int(seed))["init_seed"]
+            ).weights
             for seed in found.seed.values
         ]
         for field in found.field.values

@@ -18,9 +18,9 @@ from rbmbook.lab.profiles import label, resolve
 from rbmlib.pruning import connected_components, weight_concentration
 
 from . import rbm_graph
-from .objections import missing_fields, too_few_seeds
+from .ising.standard import CRITICAL, PARAMAGNETIC, missing_fields, too_few_seeds
 from .rbm_graph import PROFILES
-from .tfim_pruning_rules import CRITICAL, PARAMAGNETIC, at_field
+from .tfim_pruning_rules import at_field
 
 SHARE = 0.2
 """The largest fifth of the weights counts as the few large ones."""

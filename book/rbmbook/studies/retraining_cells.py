@@ -25,6 +25,7 @@ from rbmlib.pruning import connected_components, prune, prune_mask
 from rbmlib.rbm import RBM
 from rbmlib.training import DivergedError
 
+from .ising.cells import PORTABLE
 from .mnist_cells import (
     INITIAL_SCALE,
     PARAMETERS,
@@ -37,7 +38,6 @@ from .mnist_cells import (
 )
 from .mnist_images import digits_of, moments_of
 from .mnist_likelihood import annealed_likelihood, pseudo_likelihoods
-from .tfim_cells import PORTABLE
 
 MASKS = ("magnitude", "random", "fresh")
 """Which weights a machine keeps: its largest, any of its own, or any of all places."""

@@ -18,13 +18,14 @@ import numpy as np
 import xarray as xr
 
 from rbmbook.lab.cell import Cell
+from rbmbook.lab.collect import gather
 from rbmbook.lab.profiles import Profile, resolve
 from rbmbook.lab.sweep import sweep
 from rbmlib.pruning import CRITERIA, schedule, schedule_from_fractions
 
-from . import tfim_standard
+from .ising import standard as tfim_standard
+from .ising.machines import pruning_cell, seeds_of_run
 from .schedules_cells import prune_along
-from .tfim_pruning import _main_cell, _seeds, _together
 
 STANDARD = "standard"
 LONGEST = 1000
@@ -109,8 +110,8 @@ def halved_name(p: Mapping[str, Any]) -> str:
 
 
 def _cell(p: Mapping[str, Any], field: float, seed: int, run: Mapping[str, Any]) -> Cell:
-    trained = _main_cell("cd", p, field, seed)
-    seeds = _seeds(float(field), seed)
+    trained = pruning_cell("cd", p, field, seed)
+    seeds = seeds_of_run(float(field), seed)
     shared = {"field": float(field), "n_samples": p["n_samples"]}
     shared |= {name: seeds[name] for name in ("data_seed", "training_seed")}
     shared |= {name: p[name] for name in tfim_standard.RECIPE}
@@ -169,7 +170,7 @@ def results(**parameters: Any) -> xr.Dataset:
     for (place, _), dataset in zip(labelled, computed, strict=True):
         # A chain too long to enumerate is measured from samples only.
         found[place] = dataset[names].assign(pruning=dataset.pruning.fillna(dataset.sampled))
-    together = _together(found, "run")
+    together = gather(found, "run")
     kept = together.kept.isel(field=0, seed=0, drop=True).transpose("run", "stage")
     removed = 1 - kept / np.asarray(kept.isel(stage=0))[:, None]
     return together.assign(kept=kept, removed=removed)

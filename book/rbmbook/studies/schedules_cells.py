@@ -11,7 +11,7 @@ from rbmlib.kernels.initialisation import derived_seed
 from rbmlib.pruning import prune_and_finetune, schedule_from_fractions
 from rbmlib.rbm import RBM
 
-from .tfim_cells import PORTABLE, Recipe, draw_data, measure_stages
+from .ising.cells import PORTABLE, Recipe, draw_data, measure_stages
 
 
 def prune_along(

@@ -18,9 +18,8 @@ from rbmbook.lab.profiles import label, resolve
 
 from . import schedules
 from . import schedules_rules as rules
-from .objections import missing_fields, too_few_seeds
+from .ising.standard import CRITICAL, PARAMAGNETIC, missing_fields, too_few_seeds
 from .schedules import PROFILES, STANDARD
-from .tfim_pruning_rules import CRITICAL, PARAMAGNETIC
 
 FIRST_STEPS = (0.1, 0.2, 0.3, 0.4)
 """The first steps that the paper names, from 10 to 40 %."""

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from rbmbook.evidence.estimates import Estimate, mean_interval
 from rbmbook.evidence.rules import Finding, Mark, Part, finding
 
+from .ising.standard import PLOTTED
 from .schedules import STANDARD
-from .tfim_pruning_rules import PLOTTED
 
 MARGIN = 2.0
 """Two curves that differ by less than this factor at equal removed fraction do not differ in kind."""

@@ -27,6 +27,7 @@ import numpy as np
 import xarray as xr
 
 from rbmbook.lab.cell import Cell
+from rbmbook.lab.collect import gather
 from rbmbook.lab.profiles import Profile, resolve
 from rbmbook.lab.sweep import sweep
 from rbmlib.kernels.initialisation import derived_seed
@@ -34,9 +35,10 @@ from rbmlib.masks import constructed_mask
 from rbmlib.pruning import schedule
 
 from . import sparse_training_cells as compute
-from . import tfim_pruning
-from .tfim_cells import ground_state
-from .tfim_measures import LONGEST_ENUMERATED_CHAIN
+from .ising import standard
+from .ising.cells import ground_state
+from .ising.machines import pruning_cell, seeds_of_run
+from .ising.reference import LONGEST_ENUMERATED_CHAIN
 
 SHARES = (0.25, 0.5, 0.75, 1.0)
 """Shares of a mask's entries that the first ablation moves."""
@@ -113,9 +115,7 @@ def shuffled(share: float) -> str:
 
 def _check(p: Mapping[str, Any]) -> None:
     """Complain about parameters before hours are spent."""
-    shared = {name: p[name] for name in p if name in tfim_pruning.PROFILES["book"].parameters}
-    unused = {"algorithms": ["cd"], "final_learning_rate": p["learning_rate"], "convergence_epochs": 0}
-    tfim_pruning.cells(**{**shared, **unused})
+    standard.check({**standard.BOOK, **p, "final_learning_rate": p["learning_rate"]})
     for name, least, meaning in (
         ("window", 1, ""),
         ("ablation_seeds", 0, " (0 leaves the ablations, the drawn clusters and the wide machines out)"),
@@ -153,7 +153,7 @@ def kept_weights(p: Mapping[str, Any]) -> int:
 
 def _seeds(field: float, seed: int) -> dict[str, int]:
     """Those of the pruning study, and one for masks that are drawn."""
-    found = tfim_pruning._seeds(field, seed)
+    found = seeds_of_run(field, seed)
     return {**found, "mask_seed": int(derived_seed(np.uint64(found["init_seed"]), 0, 1))}
 
 
@@ -164,7 +164,7 @@ class _Cells:
         self.p, self.decayed = p, decayed
 
     def _recipe(self) -> dict[str, float]:
-        p, decaying = self.p, tfim_pruning.PROFILES["book"].parameters
+        p, decaying = self.p, standard.BOOK
         last = decaying["final_learning_rate"] if self.decayed else p["learning_rate"]
         return {
             **{name: p[name] for name in ("k", "batch_size", "n_epochs")},
@@ -197,7 +197,7 @@ class _Cells:
         p = self.p
         if self.decayed:
             # The pruning study's own cell, which has pruned further than is needed here.
-            theirs = tfim_pruning.PROFILES["book"].parameters
+            theirs = standard.BOOK
             names = (
                 "n_spins",
                 "n_hidden",
@@ -210,7 +210,7 @@ class _Cells:
             )
             values = {**theirs, **{name: p[name] for name in names}}
             values["n_iterations"] = max(p["n_iterations"], theirs["n_iterations"])
-            return tfim_pruning._main_cell("cd", values, field, seed)
+            return pruning_cell("cd", values, field, seed)
         return self._cell(
             compute.train_and_prune,
             field,
@@ -328,7 +328,7 @@ def results(**parameters: Any) -> Study:
     for (part, variant, field, seed), cell in labelled:
         one = _one(found[cell], variant, p["n_iterations"], 0 if part == "checks" else p["window"])
         parts.setdefault(part, {})[variant, field, seed] = one
-    joined = {part: tfim_pruning._together(datasets, "variant") for part, datasets in parts.items()}
+    joined = {part: gather(datasets, "variant") for part, datasets in parts.items()}
     wide, checks = joined.get("wide"), joined.get("checks")
     return Study(
         joined["main"],

@@ -19,7 +19,7 @@ from rbmlib.masks import constructed_mask, random_mask, shuffled_mask
 from rbmlib.pruning import connected_components, prune_and_finetune, schedule
 from rbmlib.rbm import RBM
 
-from .tfim_cells import PORTABLE, Recipe, draw_data, train_recorded
+from .ising.cells import PORTABLE, Recipe, draw_data, train_recorded
 
 
 def train_and_prune(

@@ -24,9 +24,8 @@ from rbmlib.clusters import clusters, standing_out
 from . import sparse_training
 from . import sparse_training_cluster_rules as cluster_rules
 from . import sparse_training_rules as rules
-from .objections import missing_fields
+from .ising.standard import FEWEST_SEEDS, missing_fields
 from .sparse_training import PROFILES, Study
-from .tfim_pruning_rules import FEWEST_SEEDS
 
 _FEW = ("A5.one-cluster-per-unit", "A5.breaking-degrades", "A5.clusters-relocate")
 """Claims that rest on the seeds of the ablations."""

@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 from rbmbook.evidence.estimates import Estimate, bootstrap_interval, paired_difference
 from rbmbook.evidence.rules import Finding, Part, above, below, every, finding, largest, least, most, within
 
+from .ising.standard import CRITICAL, MEASURE_NAMES, PARAMAGNETIC
 from .sparse_training import PLACEMENTS
-from .tfim_pruning_rules import CRITICAL, NAMES, PARAMAGNETIC, at_field
+from .tfim_pruning_rules import at_field
 
 FIELDS = (CRITICAL, PARAMAGNETIC)
 PLOTTED = ("kl", "eroe", "mroe", "correlation_mse")
@@ -86,7 +87,7 @@ def trainable_rule(errors: Errors) -> Finding:
     for field in FIELDS:
         for mask in SPARSE:
             each = [
-                no_worse(NAMES[name], errors.difference(field, name, mask, "pruned"), COMPARABLE)
+                no_worse(MEASURE_NAMES[name], errors.difference(field, name, mask, "pruned"), COMPARABLE)
                 for name in PLOTTED
             ]
             parts.append(every(f"{mask} at {at_field(field)}", each))
@@ -106,7 +107,7 @@ def ss_best_rule(errors: Errors) -> Finding:
         each = [
             below(f"less {other}", errors.difference(PARAMAGNETIC, measure, "ss", other)) for other in others
         ]
-        parts.append(every(NAMES[measure], each))
+        parts.append(every(MEASURE_NAMES[measure], each))
         shown += each
     return finding(f"error of ss at h/J = 2, {UNIT}", parts, lambda _: largest(shown))
 
@@ -117,7 +118,7 @@ def none_beats_pruned_rule(errors: Errors) -> Finding:
     for measure in PLOTTED:
         each = {mask: errors.difference(CRITICAL, measure, mask, "pruned") for mask in SPARSE}
         beaten = [_not_beaten(mask, one) for mask, one in each.items()]
-        parts.append(every(NAMES[measure], [*beaten, within("ss close", each["ss"], CLOSE)]))
+        parts.append(every(MEASURE_NAMES[measure], [*beaten, within("ss close", each["ss"], CLOSE)]))
         shown += beaten
     return finding(f"errors minus the pruned machine's at h/J = 1, {UNIT}", parts, lambda _: least(shown))
 
@@ -136,7 +137,7 @@ def worst_differs_rule(errors: Errors) -> Finding:
             each = [
                 above(f"less {other}", errors.difference(field, measure, worst, other)) for other in others
             ]
-            parts.append(every(f"{NAMES[measure]} of {worst} at {at_field(field)}", each))
+            parts.append(every(f"{MEASURE_NAMES[measure]} of {worst} at {at_field(field)}", each))
             shown += each
     return finding(f"errors {UNIT}", parts, lambda _: least(shown))
 

@@ -13,7 +13,7 @@ pruning curves under other choices of what the paper leaves open.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,33 +21,20 @@ import numpy as np
 import xarray as xr
 
 from rbmbook.lab.cell import Cell
+from rbmbook.lab.collect import gather
 from rbmbook.lab.profiles import Profile, resolve
 from rbmbook.lab.sweep import sweep
-from rbmlib.kernels.initialisation import derived_seed
 from rbmlib.likelihood import LARGEST_HIDDEN_LAYER
-from rbmlib.pruning import schedule
 
-from .tfim_cells import ground_state, prune_fitted, prune_trained, train_only
+from .ising import standard
+from .ising.cells import train_only
+from .ising.machines import TRAINING, cell_of_run, measured, pruning_cell, with_schedule
 
 ALGORITHMS = ("cd", "exact")
 
 _BOOK: dict[str, Any] = {
-    "n_spins": 18,
-    "n_hidden": 9,
-    "fields": [1.0, 2.0],
-    "n_seeds": 10,
-    "n_samples": 100_000,
+    **standard.BOOK,
     "algorithms": ["cd", "exact"],
-    "k": 10,
-    "batch_size": 100,
-    "n_epochs": 500,
-    "learning_rate": 0.1,
-    "final_learning_rate": 0.001,
-    "finetune_epochs": 20,
-    "finetune_rate": 0.01,
-    "final_finetune_rate": 0.001,
-    "prune_fraction": 0.1,
-    "n_iterations": 18,
     "penalty": 1e-5,
     "tolerance": 1e-5,
     "convergence_epochs": 1500,
@@ -60,12 +47,7 @@ PROFILES = {
     "quick": Profile(
         {
             **_BOOK,
-            "n_spins": 10,
-            "n_hidden": 5,
-            "n_seeds": 5,
-            "n_samples": 10_000,
-            "batch_size": 10,
-            "n_epochs": 200,
+            **standard.QUICK,
             "convergence_epochs": 0,
             "check_seeds": 0,
         },
@@ -97,35 +79,12 @@ class Study:
 
 def _check(p: Mapping[str, Any]) -> None:
     """Complain about parameters that no function further down would see before hours are spent."""
-    for name in (
-        "n_spins",
-        "n_hidden",
-        "n_seeds",
-        "n_samples",
-        "k",
-        "batch_size",
-        "n_epochs",
-        "finetune_epochs",
-        "n_iterations",
-    ):
-        least = 2 if name == "n_spins" else 1
-        if isinstance(p[name], bool) or not isinstance(p[name], int) or p[name] < least:
-            raise ValueError(f"{name} must be an integer >= {least}, not {p[name]!r}")
-    for name in ("convergence_epochs", "check_seeds"):
-        if isinstance(p[name], bool) or not isinstance(p[name], int) or p[name] < 0:
-            raise ValueError(f"{name} must be an integer >= 0 (0 leaves that part out), not {p[name]!r}")
-    for name in (
-        "learning_rate", "final_learning_rate", "finetune_rate", "final_finetune_rate", "tolerance", "constant_rate",
-    ):  # fmt: skip
+    standard.check(p)
+    for name in ("tolerance", "constant_rate"):
         if not (isinstance(p[name], (int, float)) and np.isfinite(p[name]) and p[name] > 0):
             raise ValueError(f"{name} must be a positive number, not {p[name]!r}")
     if not (isinstance(p["penalty"], (int, float)) and np.isfinite(p["penalty"]) and p["penalty"] >= 0):
         raise ValueError(f"penalty must be a number >= 0, not {p['penalty']!r}")
-    if not 0 <= p["prune_fraction"] < 1:
-        raise ValueError(f"prune_fraction must lie in [0, 1), not {p['prune_fraction']!r}")
-    fields = list(p["fields"])
-    if not fields or not all(np.isfinite(h) and h > 0 for h in fields) or len(set(fields)) < len(fields):
-        raise ValueError(f"fields must be different positive numbers (h / J), at least one, not {fields}")
     algorithms = list(p["algorithms"])
     if not algorithms or not set(algorithms) <= set(ALGORITHMS) or len(set(algorithms)) < len(algorithms):
         raise ValueError(f"algorithms must be one or both of {', '.join(ALGORITHMS)}, not {algorithms}")
@@ -134,37 +93,6 @@ def _check(p: Mapping[str, Any]) -> None:
             f"algorithms must leave out 'exact' for n_hidden = {p['n_hidden']}: "
             f"it sums over at most {LARGEST_HIDDEN_LAYER} hidden units"
         )
-    if p["check_seeds"] > p["n_seeds"]:
-        raise ValueError(f"check_seeds must be at most n_seeds = {p['n_seeds']}, not {p['check_seeds']}")
-
-
-def _seeds(field: float, seed: int) -> dict[str, int]:
-    """Independent seeds of data, initial weights and training; different fields share nothing."""
-    word = np.uint64(round(field * 1e6))
-    base = derived_seed(np.uint64(seed), 0, word)
-    names = ("data_seed", "init_seed", "training_seed")
-    return {name: int(derived_seed(np.uint64(base), part, 0)) for part, name in enumerate(names, start=1)}
-
-
-_TRAINING = ("k", "batch_size", "n_epochs", "learning_rate", "final_learning_rate")
-_FINETUNING = ("finetune_epochs", "finetune_rate", "final_finetune_rate")
-_PRUNING = ("prune_fraction", "n_iterations")
-
-
-def _cell(
-    compute: Any, names: Sequence[str], p: Mapping[str, Any], field: float, seed: int, **changes: Any
-) -> Cell:
-    field = float(field)
-    values = {**p, **changes}
-    shared = {"n_hidden": p["n_hidden"], "field": field, "n_samples": p["n_samples"], **_seeds(field, seed)}
-    state = Cell(ground_state, {"n_spins": p["n_spins"], "field": field})
-    return Cell(compute, {**shared, **{name: values[name] for name in names}}, {"ground_state": state})
-
-
-def _main_cell(algorithm: str, p: Mapping[str, Any], field: float, seed: int, **changes: Any) -> Cell:
-    if algorithm == "cd":
-        return _cell(prune_trained, (*_TRAINING, *_FINETUNING, *_PRUNING), p, field, seed, **changes)
-    return _cell(prune_fitted, ("penalty", "tolerance", *_PRUNING), p, field, seed, **changes)
 
 
 def variants(p: Mapping[str, Any]) -> dict[str, tuple[str, dict[str, Any]]]:
@@ -211,7 +139,7 @@ def _labelled_cells(p: Mapping[str, Any]) -> list[tuple[tuple[str, str, float, i
     """Every cell with its place: (part, method or rate or variant, field, seed)."""
     _check(p)
     labelled = [
-        (("pruning", algorithm, field, seed), _main_cell(algorithm, p, field, seed))
+        (("pruning", algorithm, field, seed), pruning_cell(algorithm, p, field, seed))
         for algorithm in p["algorithms"]
         for seed in range(p["n_seeds"])
         for field in p["fields"]
@@ -221,14 +149,16 @@ def _labelled_cells(p: Mapping[str, Any]) -> list[tuple[tuple[str, str, float, i
             labelled += [
                 (
                     ("convergence", rate, field, seed),
-                    _cell(train_only, _TRAINING, p, field, seed, n_epochs=p["convergence_epochs"], **changes),
+                    cell_of_run(
+                        train_only, TRAINING, p, field, seed, n_epochs=p["convergence_epochs"], **changes
+                    ),
                 )
                 for seed in range(n_seeds)
                 for field in p["fields"]
             ]
     for variant, (algorithm, changes) in variants(p).items():
         labelled += [
-            (("checks", variant, field, seed), _main_cell(algorithm, p, field, seed, **changes))
+            (("checks", variant, field, seed), pruning_cell(algorithm, p, field, seed, **changes))
             for seed in range(p["check_seeds"])
             for field in p["fields"]
         ]
@@ -262,41 +192,13 @@ def results(**parameters: Any) -> Study:
     found = sweep([cell for _, cell in labelled])
     parts: dict[str, dict[tuple[str, float, int], xr.Dataset]] = {}
     for ((part, *place), _), dataset in zip(labelled, found, strict=True):
-        if "pruning" in dataset:
-            # A chain too long to enumerate is measured from samples only.
-            dataset = dataset.assign(pruning=dataset.pruning.fillna(dataset.sampled))
-        parts.setdefault(part, {})[tuple(place)] = dataset
-    main = _together(parts["pruning"], "algorithm")
-    n_weights = p["n_spins"] * p["n_hidden"]
-    kept = schedule(n_weights, p["prune_fraction"], p["n_iterations"])
-    main = main.assign(kept=("stage", kept), removed=("stage", 1 - kept / n_weights))
+        parts.setdefault(part, {})[tuple(place)] = measured(dataset)
+    main = with_schedule(gather(parts["pruning"], "algorithm"), p)
     if "cd" in p["algorithms"]:
         main["training"] = main["training"].sel(algorithm="cd", drop=True)
-    convergence = _together(parts["convergence"], "rate") if "convergence" in parts else None
+    convergence = gather(parts["convergence"], "rate") if "convergence" in parts else None
     checks = None
     if "checks" in parts:
-        checks = _together({at: one[["pruning"]] for at, one in parts["checks"].items()}, "variant")
-        checks = checks.assign(removed=("stage", 1 - kept / n_weights))
+        checks = gather({at: one[["pruning"]] for at, one in parts["checks"].items()}, "variant")
+        checks = checks.assign(removed=main.removed)
     return Study(main, convergence, checks)
-
-
-def _together(datasets: Mapping[tuple[str, float, int], xr.Dataset], name: str) -> xr.Dataset:
-    """Join cells along (name, field, seed), in the order in which they come; what is missing is NaN."""
-
-    def ordered(values: Iterable[Any]) -> list[Any]:
-        return list(dict.fromkeys(values))
-
-    def joined(parts: Sequence[xr.Dataset], dim: str, values: list[Any]) -> xr.Dataset:
-        index = xr.DataArray(values, dims=dim, name=dim)
-        return xr.concat(parts, dim=index, data_vars="all", coords="minimal", join="outer", compat="override")
-
-    firsts = ordered(first for first, _, _ in datasets)
-    outer = []
-    for first in firsts:
-        fields = ordered(field for label, field, _ in datasets if label == first)
-        rows = []
-        for field in fields:
-            seeds = [seed for label, h, seed in datasets if label == first and h == field]
-            rows.append(joined([datasets[first, field, seed] for seed in seeds], "seed", seeds))
-        outer.append(joined(rows, "field", fields))
-    return joined(outer, name, firsts)

@@ -24,9 +24,8 @@ from rbmlib.pruning import min_weights_to_connect, weight_concentration
 
 from . import tfim_pruning
 from . import tfim_pruning_rules as rules
-from .objections import missing_fields, too_few_seeds
+from .ising.standard import CRITICAL, MEASURE_NAMES, PARAMAGNETIC, PLOTTED, missing_fields, too_few_seeds
 from .tfim_pruning import PROFILES, Study
-from .tfim_pruning_rules import CRITICAL, NAMES, PARAMAGNETIC
 
 # --- verdicts -------------------------------------------------------------------------------------------------------
 
@@ -195,7 +194,7 @@ def _onset_range(study: Study, field: float) -> str:
         return DASH
     firsts = []
     for variant in study.checks.variant.values:
-        values = curves_of(study, study.checks, variant=variant).of(field, *rules.PLOTTED)
+        values = curves_of(study, study.checks, variant=variant).of(field, *PLOTTED)
         if str(variant).startswith("CD") and len(values) > 1:
             firsts.append(float(onsets(values, study.checks.removed.values).min()))
     return f"{removed_percent(min(firsts))} to {removed_percent(max(firsts))}" if firsts else DASH
@@ -235,17 +234,17 @@ def numbers(study: Study) -> dict[str, str]:
             shares = [weight_concentration(weights) for weights in dense.values]
             found[f"concentration-{name}"] = f"{100 * np.mean(shares):.0f} %"
         if field in fields and study.pruning.sizes["seed"] > 1:
-            each = onsets(curves.of(field, *rules.PLOTTED), curves.removed)
+            each = onsets(curves.of(field, *PLOTTED), curves.removed)
             found[f"onsets-{name}"] = ", ".join(
-                f"{removed_percent(onset)} ({NAMES[measure]})"
-                for measure, onset in zip(rules.PLOTTED, each, strict=True)
+                f"{removed_percent(onset)} ({MEASURE_NAMES[measure]})"
+                for measure, onset in zip(PLOTTED, each, strict=True)
             )
             found[f"onset-range-{name}"] = _onset_range(study, field)
     half = int(np.argmax(curves.removed >= 0.5))
     if PARAMAGNETIC in fields and half > 0:
-        changes = {name: curves.growth(PARAMAGNETIC, name, half).value - 1 for name in rules.PLOTTED}
+        changes = {name: curves.growth(PARAMAGNETIC, name, half).value - 1 for name in PLOTTED}
         found["half-paramagnet"] = ", ".join(
-            f"{100 * change:+.0f} % ({NAMES[name]})" for name, change in changes.items()
+            f"{100 * change:+.0f} % ({MEASURE_NAMES[name]})" for name, change in changes.items()
         )
     if CRITICAL in fields:
         mroe = curves.of(CRITICAL, "mroe")

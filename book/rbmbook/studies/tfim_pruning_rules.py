@@ -31,12 +31,7 @@ from rbmbook.evidence.rules import (
 from rbmbook.evidence.words import percent
 from rbmlib.pruning import first_necessarily_disconnected, nominal_remaining
 
-CRITICAL, PARAMAGNETIC = 1.0, 2.0
-NAMES = {"kl": "KL", "infidelity": "infidelity", "eroe": "eROE", "mroe": "mROE", "correlation_mse": "C_MSE"}
-"""What the measures are called in a sentence."""
-PLOTTED = tuple(NAMES)
-"""The measures of the paper's Fig. 2."""
-PHYSICAL = ("eroe", "mroe", "correlation_mse")
+from .ising.standard import CRITICAL, MEASURE_NAMES, PARAMAGNETIC, PHYSICAL, PLOTTED
 
 ONSET_BAND = 0.10
 """How far from the paper's percentage an onset may lie (share of the weights)."""
@@ -48,7 +43,6 @@ CONVERGED = 0.8, 1.25
 """An error whose early mean lies between these multiples of its late one has come to rest."""
 FIRST_STAGES = 6
 """Stages 0 to 5, that is, up to 41 % removed, over which sensitivities are compared."""
-FEWEST_SEEDS = 5
 
 TABLE_I = (
     100.0, 90.0, 81.0, 72.9, 65.6, 59.0, 53.1, 47.8, 43.0, 38.7, 34.9, 31.4, 28.2, 25.4, 22.9, 20.6, 18.5, 16.7, 15.0,
@@ -124,7 +118,7 @@ def onset_rule(curves: Curves, field: float, claimed: float) -> Finding:
     exact = statistic(values)
     found = Estimate(exact, exact, exact) if curves.by_value else bootstrap_interval(values, statistic)
     parts = [
-        within(NAMES[name], one, ONSET_BAND, claimed, "%")
+        within(MEASURE_NAMES[name], one, ONSET_BAND, claimed, "%")
         for name, one in zip(PLOTTED, found.each(), strict=True)
     ]
     return finding(
@@ -136,7 +130,9 @@ def small_amount_rule(curves: Curves) -> Finding:
     """Whether, at the critical point, a physical measure has lost significant accuracy after one and after two steps."""
     parts, shown = [], []
     for stage in (1, 2):
-        grown = [above(NAMES[name], curves.growth(CRITICAL, name, stage), GROWTH) for name in PHYSICAL]
+        grown = [
+            above(MEASURE_NAMES[name], curves.growth(CRITICAL, name, stage), GROWTH) for name in PHYSICAL
+        ]
         parts.append(some(f"{percent(curves.removed[stage])} removed", grown))
         shown.append(largest(grown))
     lead = f"largest growth over the dense value at h/J = 1, claimed beyond {GROWTH:g}"
@@ -147,7 +143,8 @@ def half_rule(curves: Curves) -> Finding:
     """Whether, in the paramagnet, every plotted measure is within the margin of dense once half of the weights are gone."""
     stage = int(np.argmax(curves.removed >= 0.5))
     parts = [
-        within(NAMES[name], curves.growth(PARAMAGNETIC, name, stage), HALF_MARGIN, 1.0) for name in PLOTTED
+        within(MEASURE_NAMES[name], curves.growth(PARAMAGNETIC, name, stage), HALF_MARGIN, 1.0)
+        for name in PLOTTED
     ]
     lead = f"at {percent(curves.removed[stage])} removed, in multiples of the dense value"
     return finding(lead, parts, lambda parts: max(parts, key=lambda part: abs(part.estimate.value - 1)))
@@ -199,7 +196,7 @@ def converged_rule(training: xr.DataArray) -> Finding:
                 values.sel(epoch=slice(*ends)).mean("epoch").values for ends in ((400, 500), (start, None))
             )
             ratio = mean_interval(np.log(early / late)).map(lambda x: float(np.exp(x)))
-            parts.append(Part(f"{NAMES[measure]} at {at_field(field)}", ratio, *CONVERGED))
+            parts.append(Part(f"{MEASURE_NAMES[measure]} at {at_field(field)}", ratio, *CONVERGED))
     lead = f"mean error over epochs 400-500 over that of epochs {start}-{start + 300}, claimed between 0.8 and 1.25"
     return finding(lead, parts, from_one)
 

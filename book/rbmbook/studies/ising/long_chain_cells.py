@@ -1,6 +1,6 @@
 """What is computed for one field and one seed of a chain that is too long to enumerate.
 
-These cells follow :mod:`rbmbook.studies.tfim_cells` step by step; only the measuring differs. All that is known of
+These cells follow :mod:`rbmbook.studies.ising.cells` step by step; only the measuring differs. All that is known of
 a machine here comes from Gibbs chains, so the chains themselves are a result: how far they have forgotten where they
 started, and how training looks through them.
 """
@@ -26,8 +26,8 @@ from rbmlib.quantum.observables import (
 from rbmlib.rbm import RBM
 from rbmlib.training import TrainingState
 
-from .tfim_cells import PORTABLE, Recipe, draw_data
-from .tfim_measures import MEASURES, Reference
+from .cells import PORTABLE, Recipe, draw_data
+from .reference import MEASURES, Reference
 
 EARLY_EPOCHS = (1, 2, 5, 10)
 HISTORY_EVERY = 25
@@ -72,7 +72,7 @@ def prune_large(
     ground_state : xarray.Dataset
         The matrix product state.
     **recipe
-        Parameters of :class:`rbmbook.studies.tfim_cells.Recipe`.
+        Parameters of :class:`rbmbook.studies.ising.cells.Recipe`.
 
     Returns
     -------
@@ -234,7 +234,7 @@ def measure_chains(
     gibbs_steps: int,
 ) -> xr.Dataset:
     """Measures, observables and parameters of the machines along the stages, in the names of
-    :func:`rbmbook.studies.tfim_cells.measure_stages`.
+    :func:`rbmbook.studies.ising.cells.measure_stages`.
 
     The chains start at the data and are handed on from stage to stage, so that each stage starts from nearly its own
     distribution.

@@ -15,11 +15,12 @@ from rbmbook.evidence.claims import Rule, Verdict
 from rbmbook.evidence.claims import settle as settle_by
 from rbmbook.evidence.rules import other_setting
 from rbmbook.lab.cell import Cell
+from rbmbook.lab.collect import gather
 from rbmbook.lab.profiles import Profile, label
-from rbmlib.pruning import schedule
 
-from . import tfim_pruning, tfim_standard
-from .objections import too_few_seeds
+from . import standard as tfim_standard
+from .machines import pruning_cell, seeds_of_run, with_schedule
+from .standard import too_few_seeds
 
 SHARED = tuple(name for name in tfim_standard.NAMES if name != "fields")
 """The parameters of a machine's training and pruning."""
@@ -30,7 +31,7 @@ FIRST_FRESH_SEED = 10
 
 def standard(profile: str) -> dict[str, Any]:
     """The shared parameters of a profile, with seeds that the pruning study does not use."""
-    parameters = tfim_pruning.PROFILES[profile].parameters
+    parameters = {"book": tfim_standard.BOOK, "quick": tfim_standard.QUICK}[profile]
     return {**{name: parameters[name] for name in SHARED}, "first_seed": FIRST_FRESH_SEED}
 
 
@@ -49,22 +50,18 @@ def seeds(p: Mapping[str, Any]) -> range:
 
 def seeds_of_parts(field: float, seed: int) -> dict[str, int]:
     """``data_seed``, ``init_seed`` and ``training_seed`` of a repetition."""
-    return tfim_pruning._seeds(field, seed)
+    return seeds_of_run(field, seed)
 
 
 def machine_cell(p: Mapping[str, Any], field: float, seed: int) -> Cell:
     """The cell that trains and prunes one repetition's machine."""
-    return tfim_pruning._main_cell("cd", p, field, seed)
+    return pruning_cell("cd", p, field, seed)
 
 
 def together(datasets: Mapping[tuple[float, int], xr.Dataset], p: Mapping[str, Any]) -> xr.Dataset:
     """Join results by (field, seed) and add what the schedule removes."""
-    joined = tfim_pruning._together({("cd", *at): one for at, one in datasets.items()}, "algorithm")
-    n_weights = p["n_spins"] * p["n_hidden"]
-    kept = schedule(n_weights, p["prune_fraction"], p["n_iterations"])
-    return joined.sel(algorithm="cd", drop=True).assign(
-        kept=("stage", kept), removed=("stage", 1 - kept / n_weights)
-    )
+    joined = gather({("cd", *at): one for at, one in datasets.items()}, "algorithm")
+    return with_schedule(joined.sel(algorithm="cd", drop=True), p)
 
 
 def objection(p: Mapping[str, Any], fields: Sequence[float], needed: Sequence[float]) -> str | None:

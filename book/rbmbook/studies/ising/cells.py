@@ -22,7 +22,7 @@ from rbmlib.quantum.mps import MatrixProductState
 from rbmlib.rbm import RBM
 from rbmlib.training import LearningRate, TrainingState, train
 
-from .tfim_measures import MEASURES, Reference
+from .reference import MEASURES, Reference
 
 RECORD_EVERY = 5
 """Epochs between two entries of a training history."""

@@ -1,0 +1,1 @@
+"""The Ising chain: machines that several studies train, prune and look at."""
