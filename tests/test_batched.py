@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from rbmbook.studies import mnist_standard
+from rbmbook.studies.digits import standard as mnist_standard
 from rbmlib import batched, batched_cost, batched_tensors, checkpoints
 from rbmlib.batched import BatchState, sample_batch, train_batch
 from rbmlib.batched_cost import cost, measured_rate

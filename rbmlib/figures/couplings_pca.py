@@ -14,8 +14,8 @@ from matplotlib.ticker import NullFormatter, NullLocator
 from rbmbook.drawing import style
 from rbmbook.drawing.inline_svg import InlineHTML, inline_svg
 from rbmbook.studies.couplings_separation import CONTRASTS, SPACES, arms_and_replicas, gram_of
+from rbmbook.studies.digits.arm_panels import LOOKS, table
 from rbmlib.analysis.principal_axes import principal_coordinates
-from rbmlib.figures.mnist_arms import LOOKS, table
 
 MARKS = {"frozen": "s", "retrained": "o", "reference": "^", "same-mask": "v", "random-kept": "D"}
 """An arm's mark; its colour is that of its curves, the references' black."""

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from rbmbook.drawing import style
 from rbmbook.drawing.inline_html import InlineHTML
 from rbmbook.drawing.inline_svg import inline_svg
-from rbmlib.figures.mnist_arms import LOOKS, table
+from rbmbook.studies.digits.arm_panels import LOOKS, table
 from rbmlib.figures.mnist_dilution import LABELS, LOGARITHMIC
 
 if TYPE_CHECKING:

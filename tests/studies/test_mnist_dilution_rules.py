@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 
 from rbmbook.studies import mnist_dilution_rules as rules
+from rbmbook.studies.digits.standard import has_failed
+from rbmbook.studies.quality_judge_rules import judge_rule
 from rbmlib.mnist.appearance import Appearance, noise_of_equal_ink
 
 GRID = np.concatenate([np.arange(0, 0.45, 0.1), np.arange(0.46, 0.91, 0.02), [0.95]])
@@ -196,11 +198,11 @@ def test_blank_failures_count_as_sparse_and_decide_nothing_about_strokes():
 def test_the_judge_is_right_if_it_is_so_on_machines_that_it_has_never_seen(seen, unseen, outcome):
     digits = np.full(5, 0.995)
     machines = 0.003 * np.linspace(-1, 1, 60)
-    found = rules.judge_rule(digits, seen + machines, unseen + machines)
+    found = judge_rule(digits, seen + machines, unseen + machines)
     assert found.outcome == outcome
     assert found.value == pytest.approx((0.995 + unseen) / 2)
 
 
 def test_a_machine_has_failed_where_half_of_its_quality_is_gone():
-    failed = rules.has_failed(np.array([[0.9, 0.8, 0.45, 0.2], [0.5, 0.3, 0.3, 0.1]]))
+    failed = has_failed(np.array([[0.9, 0.8, 0.45, 0.2], [0.5, 0.3, 0.3, 0.1]]))
     assert failed.tolist() == [[False, False, True, True], [False, False, False, True]]

@@ -11,14 +11,10 @@ import xarray as xr
 from PIL import Image
 
 from rbmbook.evidence.estimates import Estimate
-from rbmbook.studies import (
-    mnist_dilution,
-    mnist_dilution_claims,
-    mnist_dilution_numbers,
-    mnist_samples,
-    mnist_standard,
-)
-from rbmbook.studies.mnist_dilution_rules import FIG1_REMOVED, PLAUSIBLE
+from rbmbook.studies import mnist_dilution, mnist_dilution_claims, mnist_dilution_numbers, mnist_samples
+from rbmbook.studies.digits import standard as mnist_standard
+from rbmbook.studies.digits.standard import FIG1_REMOVED
+from rbmbook.studies.mnist_dilution_rules import PLAUSIBLE
 from rbmlib.figures import mnist_dilution as figures
 from rbmlib.figures import mnist_drops
 from rbmlib.figures import mnist_samples as sample_figures

@@ -13,8 +13,6 @@ from rbmbook.studies import (
     couplings_pca_numbers,
     couplings_pca_rules,
     couplings_separation,
-    mnist_arms,
-    mnist_standard,
     retraining,
     retraining_claims,
     retraining_effects,
@@ -22,8 +20,10 @@ from rbmbook.studies import (
     retraining_rules,
 )
 from rbmbook.studies.couplings_separation import CONTRASTS, difference, kinship, left_out, panel
-from rbmbook.studies.mnist_arms import ARMS, EVERYWHERE
-from rbmbook.studies.quality_drops import MEASURES
+from rbmbook.studies.digits import arms as mnist_arms
+from rbmbook.studies.digits import standard as mnist_standard
+from rbmbook.studies.digits.arms import ARMS, EVERYWHERE
+from rbmbook.studies.digits.drops import MEASURES
 from rbmbook.studies.retraining import Study
 from rbmbook.studies.retraining_effects import UNKNOWN, bootstrap_difference, bootstrap_mean, gain
 from rbmbook.studies.scorecard import CATALOGUE

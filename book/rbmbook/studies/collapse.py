@@ -17,8 +17,9 @@ from rbmbook.lab.sweep import sweep
 from rbmlib.analysis.collapse import FEWEST_REPLICAS
 from rbmlib.analysis.drops import total_removed
 
-from . import mnist_judges, mnist_standard
-from .quality_drops import effective_digits
+from .digits import judges as mnist_judges
+from .digits import standard as mnist_standard
+from .digits.drops import effective_digits
 
 PROFILES = {
     "book": Profile(

@@ -22,8 +22,8 @@ from rbmbook.lab.profiles import label, resolve
 from . import collapse
 from . import collapse_numbers as told
 from .collapse import BIASES, PROFILES, STEP
-from .objections import other_machines
-from .quality_drops import MEASURES
+from .digits.drops import MEASURES
+from .digits.standard import other_machines
 
 ALPHA_MARGIN = 0.1
 """Of alpha: at p0 = 80 % it moves a curve by eight points."""

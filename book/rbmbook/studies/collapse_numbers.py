@@ -20,7 +20,7 @@ from rbmlib.analysis.collapse import Collapse, bootstrap_collapse
 from rbmlib.analysis.drops import NEVER, find_crossing, find_drop
 
 from .collapse import BIASES, STEP
-from .quality_drops import MEASURES
+from .digits.drops import MEASURES
 
 PAPER_ALPHA = 0.5
 RESAMPLES = 200

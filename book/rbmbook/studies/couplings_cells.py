@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from rbmlib.analysis.couplings import gaussian_couplings
 from rbmlib.kernels.overlaps import gram_matrix
 
+from .digits.cells import machine_of
 from .ising.cells import PORTABLE
-from .mnist_cells import machine_of
 
 
 def compare_machines(**machines: xr.Dataset) -> xr.Dataset:
@@ -22,7 +22,7 @@ def compare_machines(**machines: xr.Dataset) -> xr.Dataset:
     Parameters
     ----------
     **machines : xarray.Dataset
-        Trained machines by name, as :func:`rbmbook.studies.mnist_cells.machine_dataset` lays them out.
+        Trained machines by name, as :func:`rbmbook.studies.digits.cells.machine_dataset` lays them out.
 
     Returns
     -------

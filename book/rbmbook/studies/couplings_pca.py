@@ -15,8 +15,9 @@ from rbmbook.lab.cell import Cell
 from rbmbook.lab.profiles import Profile, resolve
 from rbmbook.lab.sweep import sweep
 
-from . import couplings_cells, mnist_arms
+from . import couplings_cells
 from .couplings_separation import separations
+from .digits import arms as mnist_arms
 
 COMPARED = ("frozen", "retrained", "reference", "same-mask", "random-kept")
 """The arms that are compared, where a pair has them."""

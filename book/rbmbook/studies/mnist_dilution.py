@@ -21,9 +21,10 @@ from rbmbook.lab.sweep import sweep
 from rbmlib.analysis.drops import total_removed
 from rbmlib.mnist.diversity import expected_entropy, expected_imbalance
 
-from . import mnist_judges, mnist_standard
-from .mnist_cells import LOOKS
-from .quality_drops import effective_digits
+from .digits import judges as mnist_judges
+from .digits import standard as mnist_standard
+from .digits.cells import LOOKS
+from .digits.drops import effective_digits
 
 PROFILES = {
     "book": Profile(mnist_standard.BOOK, "about three and a half hours on two cores"),
@@ -62,7 +63,7 @@ class Study(NamedTuple):
         ``quality_other`` (by the judge that learnt from no machine), ``confidence``, ``accepted``, ``imbalance``,
         ``entropy``, ``digits`` (their effective number), ``aai`` with ``aai_generated`` and ``aai_data``,
         ``second_moment``, each with its error under ``..._error``; ``kept``, ``components`` and the looks
-        :data:`rbmbook.studies.mnist_cells.LOOKS`. Of training: ``log_likelihood`` (replica, dilution, part) and its
+        :data:`rbmbook.studies.digits.cells.LOOKS`. Of training: ``log_likelihood`` (replica, dilution, part) and its
         error (replica, dilution), ``pseudo_likelihood`` (replica, dilution, update, part), ``n_weights``; of the first
         machine of each dilution ``log_likelihood_below`` (dilution, part). Coordinate ``total`` (dilution, removed) is p.
         Attributes: ``height`` and ``width`` of an image.

@@ -22,9 +22,9 @@ from rbmlib.mnist.diversity import FEWEST_ACCEPTED
 
 from . import mnist_dilution
 from . import mnist_dilution_rules as rules
+from .digits.drops import MEASURES
+from .digits.standard import FEWEST_REPLICAS, FIG1_REMOVED, has_failed, other_machines
 from .mnist_dilution import ORDERS, PROFILES, Study
-from .objections import other_machines
-from .quality_drops import MEASURES
 
 FEWEST_SAMPLES = 1000
 """E_AAI of fewer samples says little."""
@@ -44,7 +44,7 @@ def curves_of(machines: xr.Dataset) -> rules.Curves:
 
 def diversity_rule(study: Study) -> Finding:
     """Undiluted machines at p = 0, 20 and 30 %."""
-    points = study.machines.sel(dilution=0.0, removed=[0.0, *rules.FIG1_REMOVED])
+    points = study.machines.sel(dilution=0.0, removed=[0.0, *FIG1_REMOVED])
     points = points.transpose("replica", "removed", ...)
     if np.isnan(points.imbalance).any():
         return missing(f"fewer than {FEWEST_ACCEPTED} samples of a machine were accepted as digits")
@@ -127,7 +127,7 @@ def failure_rule(study: Study) -> Finding:
     """Looks of the samples of machines that have failed."""
     machines = study.machines.transpose("replica", "dilution", "removed", ...)
     at_end = np.flatnonzero(machines.removed.values == OVER_PRUNED)
-    failed = rules.has_failed(machines.quality.values)[..., at_end]
+    failed = has_failed(machines.quality.values)[..., at_end]
     looks = [
         Appearance(*(float(machines[name].values[..., at_end][tuple(at)]) for name in Appearance._fields))
         for at in np.argwhere(failed)
@@ -218,19 +218,19 @@ def _objection(p: Parameters) -> str | None:
         return differs
     for name, needed in (
         ("dilutions", rules.DILUTIONS),
-        ("removed", (*rules.FIG1_REMOVED, OVER_PRUNED)),
+        ("removed", (*FIG1_REMOVED, OVER_PRUNED)),
     ):
         if missing := [share for share in needed if share not in list(p[name])]:
             return f"needs {_listed(missing)} among {name}; this run has {_listed(p[name])}"
-    for name, fewest in (("n_replicas", rules.FEWEST_REPLICAS), ("n_samples", FEWEST_SAMPLES)):
+    for name, fewest in (("n_replicas", FEWEST_REPLICAS), ("n_samples", FEWEST_SAMPLES)):
         if p[name] < fewest:
             return f"settled for {name} of at least {fewest}; this run has {p[name]}"
     return None
 
 
 def _few_controls(p: Parameters) -> str | None:
-    if 0 < p["control_replicas"] < rules.FEWEST_REPLICAS and p["control_dilutions"]:
-        return f"settled for control_replicas of at least {rules.FEWEST_REPLICAS}; this run has {p['control_replicas']}"
+    if 0 < p["control_replicas"] < FEWEST_REPLICAS and p["control_dilutions"]:
+        return f"settled for control_replicas of at least {FEWEST_REPLICAS}; this run has {p['control_replicas']}"
     return None
 
 

@@ -17,10 +17,9 @@ from rbmbook.evidence.words import DASH, MINUS, percent, scientific
 from rbmlib.analysis.drops import NEVER, find_drop, total_removed
 from rbmlib.mnist.appearance import noise_of_equal_ink
 
+from .digits.drops import MEASURES
+from .digits.standard import FIG1_REMOVED, bound_steps, has_failed
 from .mnist_dilution_claims import curves_of
-from .mnist_dilution_rules import FIG1_REMOVED, has_failed
-from .mnist_standard import bound_steps
-from .quality_drops import MEASURES
 
 if TYPE_CHECKING:
     from .mnist_dilution import Study

@@ -32,7 +32,8 @@ from rbmbook.evidence.words import interval_text, percent
 from rbmlib.analysis.drops import drops, find_drop, total_removed
 from rbmlib.mnist.appearance import Appearance, noise_of_equal_ink
 
-from .quality_drops import MEASURES, effective_digits, estimate_drops
+from .digits.drops import MEASURES, effective_digits, estimate_drops
+from .digits.standard import FEWEST_REPLICAS, FIG1_REMOVED
 
 PLAUSIBLE = 0.90
 """Q above this counts as high (the paper's Fig. 2 begins there)."""
@@ -52,13 +53,7 @@ CENTRED = 0.10
 """Ink is in the middle if its centre is, on average, within this share of the image's side from the middle."""
 OFTEN = 0.5
 """Often: in more than this share of the failed machines."""
-CLAIMED_ACCURACY = 0.985
-"""An accuracy that rounds to the 99 % of the paper."""
-FAILED = 0.5
-"""A pruned machine has failed if Q is at most this share of its value without pruning."""
-FEWEST_REPLICAS = 5
 DILUTIONS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8)
-FIG1_REMOVED = (0.2, 0.3)
 TRANSITION = ("aai", "second_moment", "digits")
 """The measures that Q is compared with."""
 
@@ -75,7 +70,7 @@ class Curves:
     dilution : array, (n_dilutions,)
         Shares p0 that were zero in training, ascending.
     values : mapping of str to array, (n_replicas, n_dilutions, n_points)
-        The measures by the names of :data:`rbmbook.studies.quality_drops.MEASURES`.
+        The measures by the names of :data:`rbmbook.studies.digits.drops.MEASURES`.
     """
 
     removed: NDArray[np.float64]
@@ -286,30 +281,4 @@ def _contact(looks: Appearance, data: Appearance, shape: tuple[int, int]) -> flo
     return (looks.contact - noise) / (data.contact - noise)
 
 
-def judge_rule(
-    digits: NDArray[np.float64], seen: NDArray[np.float64], unseen: NDArray[np.float64]
-) -> Finding:
-    """Whether the judge is right in 99 % of a test set, half digits and half negatives.
-
-    Parameters
-    ----------
-    digits : array, (n_folds,)
-        Share of the test digits that each fold's judge accepts.
-    seen : array, (n_machines,)
-        Share of each machine's held-out negatives that a judge rejects which was trained on others of them.
-    unseen : array, (n_machines,)
-        The same by the judge that has never seen the machine.
-    """
-    parts = []
-    for name, rejected in (("images of machines it has seen", seen), ("machines it has never seen", unseen)):
-        value, low, high = mean_interval(rejected).map(lambda x: (digits.mean() + x) / 2)
-        parts.append(above(f"new {name}", Estimate(value, low, min(high, 1.0)), CLAIMED_ACCURACY, "%"))
-    return finding(f"accuracy, half on digits ({percent(digits.mean(), 1)}) and half on", parts, last)
-
-
 # --- shared ---------------------------------------------------------------------------------------------------------
-
-
-def has_failed(quality: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Which points of curves (..., n_points) are those of a failed machine."""
-    return quality <= FAILED * quality[..., :1]

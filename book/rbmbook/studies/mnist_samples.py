@@ -22,12 +22,13 @@ from rbmlib.kernels.initialisation import derived_seed
 from rbmlib.mnist.diversity import expected_imbalance
 from rbmlib.mnist.images import permutation
 
-from . import mnist_judges, mnist_standard
+from .digits import judges as mnist_judges
+from .digits import standard as mnist_standard
+from .digits.cells import unpacked
+from .digits.images import digits_of
+from .digits.judge_cells import OVER_PRUNED
+from .digits.standard import FAILED, FIG1_REMOVED
 from .ising.cells import PORTABLE
-from .mnist_cells import unpacked
-from .mnist_dilution_rules import FAILED, FIG1_REMOVED
-from .mnist_images import digits_of
-from .mnist_judge_cells import OVER_PRUNED
 
 REPLICA = 0
 """The replica whose samples are shown."""

@@ -19,7 +19,8 @@ from rbmbook.lab.cell import Cell
 from rbmbook.lab.profiles import Profile, resolve
 from rbmbook.lab.sweep import sweep
 
-from . import mnist_judges, mnist_standard
+from .digits import judges as mnist_judges
+from .digits import standard as mnist_standard
 
 
 def _profile(standard: Mapping[str, Any], cost: str) -> Profile:

@@ -16,20 +16,20 @@ from rbmbook.evidence.words import DASH, percent
 from rbmbook.lab.profiles import label, resolve
 from rbmlib.analysis.drops import find_drop
 
-from . import mnist_dilution_rules as rules
 from . import quality_judge
-from .mnist_judge_cells import BOTH, OVER_PRUNED, SYNTHETIC
-from .objections import other_machines
-from .quality_drops import MEASURES
+from .digits.drops import MEASURES
+from .digits.judge_cells import BOTH, OVER_PRUNED, SYNTHETIC
+from .digits.standard import FEWEST_REPLICAS, other_machines
 from .quality_judge import PROFILES, Study
+from .quality_judge_rules import CLAIMED_ACCURACY, judge_rule
 
 
 def _objection(p: Mapping[str, Any]) -> str | None:
     """Why a run cannot settle the claim, which is about the paper's setting; None if it can."""
     if differs := other_machines(p):
         return differs
-    if p["n_replicas"] < rules.FEWEST_REPLICAS:
-        return f"needs at least {rules.FEWEST_REPLICAS} replicas; this run has {p['n_replicas']}"
+    if p["n_replicas"] < FEWEST_REPLICAS:
+        return f"needs at least {FEWEST_REPLICAS} replicas; this run has {p['n_replicas']}"
     return None
 
 
@@ -39,7 +39,7 @@ def judge_finding(results: Study) -> Finding:
         by_machine(results.accuracy, OVER_PRUNED, seen=one).mean("removed").values.ravel()
         for one in (True, False)
     )
-    return rules.judge_rule(results.accuracy.digits.sel(recipe=OVER_PRUNED).values, seen, unseen)
+    return judge_rule(results.accuracy.digits.sel(recipe=OVER_PRUNED).values, seen, unseen)
 
 
 def _says(parts: Sequence[Part]) -> str:
@@ -133,7 +133,7 @@ def numbers(results: Study, parameters: Mapping[str, Any]) -> dict[str, str]:
         "unseen": percent(unseen.mean().item(), 1),
         "worst": percent(worst.values[at], 1),
         "worst-dilution": percent(float(worst.dilution[at[0]])),
-        "below-claim": f"{int((worst < rules.CLAIMED_ACCURACY).sum())}",
+        "below-claim": f"{int((worst < CLAIMED_ACCURACY).sum())}",
         "families-by-over-pruned": percent(accuracy.families.sel(recipe=OVER_PRUNED).mean().item()),
         "machines-by-synthetic": percent(by_machine(accuracy, SYNTHETIC, seen=False).mean().item()),
         "digits-by-synthetic": percent(accuracy.digits.sel(recipe=SYNTHETIC).mean().item(), 1),

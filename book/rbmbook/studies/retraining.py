@@ -1,6 +1,6 @@
 r"""Diluted RBMs of MNIST, pruned until they fail and trained again (Diaz-Faloh & Mulet, Fig. 5, Table 1).
 
-The arms of the design and their cells stand in :mod:`rbmbook.studies.mnist_arms`; here they are read together.
+The arms of the design and their cells stand in :mod:`rbmbook.studies.digits.arms`; here they are read together.
 """
 
 from __future__ import annotations
@@ -17,9 +17,11 @@ from rbmbook.lab.profiles import Profile, resolve
 from rbmbook.lab.sweep import sweep
 from rbmlib.analysis.drops import LEAST_FALL, LEAST_RISE, NEVER, Measure, find_drop, total_removed
 
-from . import mnist_arms, mnist_judges, mnist_standard
-from .mnist_arms import ARMS, arms_of, check, design, judged_cell, label_of, machine_cell, sample_cell
-from .quality_drops import MEASURES, effective_digits
+from .digits import arms as mnist_arms
+from .digits import judges as mnist_judges
+from .digits import standard as mnist_standard
+from .digits.arms import ARMS, arms_of, check, design, judged_cell, label_of, machine_cell, sample_cell
+from .digits.drops import MEASURES, effective_digits
 
 PROFILES = {
     "book": Profile(mnist_arms.BOOK, "about seven hours on two cores"),

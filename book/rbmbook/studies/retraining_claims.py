@@ -13,7 +13,7 @@ from rbmbook.evidence.claims import settle as settle_by
 from rbmbook.lab.profiles import label, resolve
 
 from . import retraining
-from .objections import other_machines
+from .digits.standard import other_machines
 from .retraining import PROFILES, Study
 from .retraining_rules import RULES
 

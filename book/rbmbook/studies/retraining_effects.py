@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from rbmbook.evidence.estimates import Estimate
 
-from .mnist_arms import FEWEST_REPLICAS
+from .digits.arms import FEWEST_REPLICAS
 
 if TYPE_CHECKING:
     from .retraining import Study

@@ -18,7 +18,9 @@ from rbmbook.lab.profiles import Profile, resolve
 from rbmbook.lab.sweep import sweep
 from rbmlib.kernels.initialisation import derived_seed
 
-from . import mnist_judges, mnist_standard, spectra_cells
+from . import spectra_cells
+from .digits import judges as mnist_judges
+from .digits import standard as mnist_standard
 
 _DESIGN: dict[str, Any] = {
     "n_shuffles": 4,
@@ -121,7 +123,7 @@ def course_cell(p: Mapping[str, Any], dilution: float, replica: int) -> Cell:
 def modes_cell(p: Mapping[str, Any], dilution: float, replica: int, biases: str) -> Cell:
     """The cell that samples one machine made of its largest modes.
 
-    Chains and images compared with are those of :func:`rbmbook.studies.mnist_standard.sample_cell`.
+    Chains and images compared with are those of :func:`rbmbook.studies.digits.standard.sample_cell`.
 
     Parameters
     ----------

@@ -17,9 +17,9 @@ from rbmlib.analysis.spectra import eigenvalues, entry_variance, shuffled_spectr
 from rbmlib.persistent import LinearDecay, PersistentState, train_persistent
 from rbmlib.rbm import RBM
 
-from .mnist_cells import diluted_machine, machine_of
-from .mnist_images import digits_of
-from .retraining_cells import measured_along
+from .digits.cells import diluted_machine, machine_of
+from .digits.images import digits_of
+from .digits.retraining_cells import measured_along
 
 DEPENDENT = "dependent on the processor (LAPACK)"
 NULLS = ("nothing", "rows")
@@ -39,7 +39,7 @@ def weight_spectrum(n_shuffles: int, shuffle_seed: int, machine: xr.Dataset) -> 
     shuffle_seed : int
         Their seed.
     machine : xarray.Dataset
-        What :func:`rbmbook.studies.mnist_cells.train_machine` gave.
+        What :func:`rbmbook.studies.digits.cells.train_machine` gave.
 
     Returns
     -------
@@ -79,7 +79,7 @@ def train_spectra(
     held: float,
     course: Sequence[int],
 ) -> xr.Dataset:
-    """Eigenvalues of W^T W along the training of :func:`rbmbook.studies.mnist_cells.train_machine`.
+    """Eigenvalues of W^T W along the training of :func:`rbmbook.studies.digits.cells.train_machine`.
 
     The machine is trained once more, from the same seeds to the same bits.
 
@@ -142,12 +142,12 @@ def sample_modes(
     sampling_seed, reference_seed : int
         Seeds of the chains and of the choice among the training images that E_AAI compares with.
     machine : xarray.Dataset
-        What :func:`rbmbook.studies.mnist_cells.train_machine` gave.
+        What :func:`rbmbook.studies.digits.cells.train_machine` gave.
 
     Returns
     -------
     xarray.Dataset
-        As :func:`rbmbook.studies.retraining_cells.measured_along`, by ``removed``, the share of the modes that is gone,
+        As :func:`rbmbook.studies.digits.retraining_cells.measured_along`, by ``removed``, the share of the modes that is gone,
         in the order of `modes`; ``modes`` (removed), their number.
     """
     base = machine_of(machine)

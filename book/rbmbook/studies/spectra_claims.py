@@ -24,7 +24,7 @@ from rbmlib.analysis.marchenko_pastur import MarchenkoPastur
 from rbmlib.analysis.spectra import bulk_distance, count_above, crossing_index, fit_bulk
 
 from . import spectra
-from .objections import other_machines
+from .digits.standard import other_machines
 from .spectra import BIASES, PROFILES, Study
 
 PAPER_RANK = 62

@@ -12,6 +12,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from rbmbook.studies.ising.cells import PORTABLE
 from rbmlib.kernels.initialisation import derived_seed
 from rbmlib.mnist import negatives
 from rbmlib.mnist.diversity import diversity
@@ -21,9 +22,8 @@ from rbmlib.mnist.judge import train_judge as train
 from rbmlib.mnist.network import Fit
 from rbmlib.mnist.quality import second_moment_standard_error
 
-from .ising.cells import PORTABLE
-from .mnist_cells import unpacked
-from .mnist_images import digits_of, moments_of
+from .cells import unpacked
+from .images import digits_of, moments_of
 
 DEPENDENT = "dependent on the processor (torch)"
 

@@ -10,9 +10,10 @@ from rbmbook.lab.cell import Cell
 from rbmbook.lab.errors import SweepFailed
 from rbmbook.lab.store import Store
 from rbmbook.lab.sweep import sweep
-from rbmbook.studies import mnist_cells, mnist_standard
-from rbmbook.studies.mnist_cells import machine_of, real_floors, sample_pruned, train_machine, unpacked
-from rbmbook.studies.mnist_likelihood import PARTS, annealed_likelihood, likelihood_from_below
+from rbmbook.studies.digits import cells as mnist_cells
+from rbmbook.studies.digits import standard as mnist_standard
+from rbmbook.studies.digits.cells import machine_of, real_floors, sample_pruned, train_machine, unpacked
+from rbmbook.studies.digits.likelihood import PARTS, annealed_likelihood, likelihood_from_below
 from rbmlib import checkpoints
 from rbmlib.mnist.appearance import appearance
 from rbmlib.mnist.images import Images

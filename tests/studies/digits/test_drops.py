@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from rbmbook.studies.quality_drops import MEASURES, effective_digits, estimate_drops
+from rbmbook.studies.digits.drops import MEASURES, effective_digits, estimate_drops
 from rbmlib.analysis.drops import NEVER, drops, find_drop
 
 GRID = np.concatenate([np.arange(0, 0.45, 0.1), np.arange(0.46, 0.91, 0.02), [0.95]])

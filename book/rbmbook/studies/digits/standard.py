@@ -12,14 +12,22 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from rbmbook.evidence.rules import other_setting
 from rbmbook.lab.cell import Cell
 from rbmlib.kernels.initialisation import derived_seed
 from rbmlib.mnist.data import MNIST, MNIST_CHECKSUM
 from rbmlib.pruning import CRITERIA
 
-from . import mnist_cells, retraining_cells
-from .mnist_judge_cells import RECIPES
+from . import cells as mnist_cells
+from . import retraining_cells
+from .judge_cells import RECIPES
+
+FAILED = 0.5
+"""A pruned machine has failed if Q is at most this share of its value without pruning."""
+FEWEST_REPLICAS = 5
+FIG1_REMOVED = (0.2, 0.3)
 
 BACKENDS = ("numba", "torch")
 """What trains: compiled loops, one machine a cell, or an accelerator, all replicas of a dilution at once."""
@@ -208,10 +216,10 @@ def seeds_of_parts(dilution: float, replica: int) -> dict[str, int]:
 
 
 def machine_cell(p: Mapping[str, Any], dilution: float, replica: int) -> Cell:
-    """The cell that trains one machine, with the layout of :func:`rbmbook.studies.mnist_cells.train_machine`."""
+    """The cell that trains one machine, with the layout of :func:`rbmbook.studies.digits.cells.train_machine`."""
     dilution = float(dilution)
     if p["backend"] == "torch":
-        from . import mnist_batch_cells
+        from . import accelerated as mnist_batch_cells
 
         return mnist_batch_cells.machine_cell(p, dilution, replica)
     seeds = seeds_of_parts(dilution, replica)
@@ -326,3 +334,15 @@ def _check_among(name: str, shares: Sequence[float], whole_name: str, whole: Seq
     foreign = [share for share in shares if share not in list(whole)]
     if foreign:
         raise ValueError(f"{name} must be among {whole_name} = {list(whole)}; {foreign} are not")
+
+
+def has_failed(quality: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Which points of curves (..., n_points) are those of a failed machine."""
+    return quality <= FAILED * quality[..., :1]
+
+
+def other_machines(parameters: Mapping[str, Any]) -> str | None:
+    """The machines are not those of the paper on MNIST."""
+    if parameters["images_checksum"] != MNIST_CHECKSUM:
+        return f"settled for MNIST; this run has the images of {parameters['images']}"
+    return other_setting(parameters, {"n_hidden": 400})

@@ -15,6 +15,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from rbmbook.studies.ising.cells import PORTABLE
 from rbmlib import checkpoints, persistent
 from rbmlib.annealing import base_rate_biases
 from rbmlib.kernels.initialisation import derived_seed
@@ -28,9 +29,8 @@ from rbmlib.pruning import connected_components, prune, schedule_from_fractions
 from rbmlib.rbm import RBM
 from rbmlib.training import DivergedError
 
-from .ising.cells import PORTABLE
-from .mnist_images import digits_of, moments_of
-from .mnist_likelihood import PARTS, annealed_likelihood, likelihood_from_below, pseudo_likelihoods
+from .images import digits_of, moments_of
+from .likelihood import PARTS, annealed_likelihood, likelihood_from_below, pseudo_likelihoods
 
 PARAMETERS = ("weights", "visible_bias", "hidden_bias")
 """Names of a machine's parameters."""

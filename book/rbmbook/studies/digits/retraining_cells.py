@@ -12,6 +12,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from rbmbook.studies.ising.cells import PORTABLE
 from rbmlib import checkpoints
 from rbmlib.analysis.compensation import compensate, mean_activities
 from rbmlib.annealing import base_rate_biases
@@ -25,8 +26,7 @@ from rbmlib.pruning import connected_components, prune, prune_mask
 from rbmlib.rbm import RBM
 from rbmlib.training import DivergedError
 
-from .ising.cells import PORTABLE
-from .mnist_cells import (
+from .cells import (
     INITIAL_SCALE,
     PARAMETERS,
     TrainingRun,
@@ -36,8 +36,8 @@ from .mnist_cells import (
     machine_of,
     weights_left,
 )
-from .mnist_images import digits_of, moments_of
-from .mnist_likelihood import annealed_likelihood, pseudo_likelihoods
+from .images import digits_of, moments_of
+from .likelihood import annealed_likelihood, pseudo_likelihoods
 
 MASKS = ("magnitude", "random", "fresh")
 """Which weights a machine keeps: its largest, any of its own, or any of all places."""
@@ -101,7 +101,7 @@ def retrain_machine(
     """Train under a mask that comes of a trained machine, from its weights or from initial ones; portable bits.
 
     Every `record_every` updates the run is kept in the local cache, as in
-    :func:`rbmbook.studies.mnist_cells.train_machine`.
+    :func:`rbmbook.studies.digits.cells.train_machine`.
 
     Parameters
     ----------
@@ -118,7 +118,7 @@ def retrain_machine(
     Returns
     -------
     xarray.Dataset
-        As :func:`rbmbook.studies.mnist_cells.train_machine`.
+        As :func:`rbmbook.studies.digits.cells.train_machine`.
 
     Raises
     ------
@@ -249,7 +249,7 @@ def sample_compensated(
     reference_seed: int,
     machine: xr.Dataset,
 ) -> xr.Dataset:
-    """:func:`rbmbook.studies.mnist_cells.sample_pruned` of machines whose biases make up for their removed weights.
+    """:func:`rbmbook.studies.digits.cells.sample_pruned` of machines whose biases make up for their removed weights.
 
     The mean activities are those of the whole machine over the training images.
     """

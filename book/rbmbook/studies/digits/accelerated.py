@@ -1,6 +1,6 @@
 """Training all replicas of a dilution at once, on an accelerator: what the profile at the paper's scale computes.
 
-One cell trains the replicas side by side, as :func:`rbmbook.studies.mnist_cells.train_machine` trains one: the same
+One cell trains the replicas side by side, as :func:`rbmbook.studies.digits.cells.train_machine` trains one: the same
 masks, initial weights and mini-batches by the same seeds, and chains of torch's random numbers. Another cell takes one
 machine out of it and measures its likelihood, so that all that follows is the same whatever trained the machine.
 
@@ -17,16 +17,16 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from rbmbook.lab.cell import Cell
+from rbmbook.studies.ising.cells import PORTABLE
 from rbmlib import checkpoints
 from rbmlib.batched import BatchState, train_batch
 from rbmlib.batched_tensors import RUNNING, device_name
 from rbmlib.persistent import LinearDecay
 
-from . import mnist_standard
-from .ising.cells import PORTABLE
-from .mnist_cells import PARAMETERS, diluted_machine, machine_dataset
-from .mnist_images import digits_of
-from .mnist_likelihood import PARTS, annealed_likelihood, pseudo_likelihoods
+from . import standard as mnist_standard
+from .cells import PARAMETERS, diluted_machine, machine_dataset
+from .images import digits_of
+from .likelihood import PARTS, annealed_likelihood, pseudo_likelihoods
 
 DEPENDENT = "dependent on the device (torch)"
 _SEEDS = {"mask_seeds": "mask_seed", "init_seeds": "init_seed", "training_seeds": "training_seed"}
@@ -114,7 +114,7 @@ def measure_machine(
     Returns
     -------
     xarray.Dataset
-        With the layout of :func:`rbmbook.studies.mnist_cells.train_machine`.
+        With the layout of :func:`rbmbook.studies.digits.cells.train_machine`.
 
     Raises
     ------
@@ -148,7 +148,7 @@ def batch_cell(p: Mapping[str, Any], dilution: float) -> Cell:
 
 
 def machine_cell(p: Mapping[str, Any], dilution: float, replica: int) -> Cell:
-    """The cell of one machine, with the layout of :func:`rbmbook.studies.mnist_cells.train_machine`."""
+    """The cell of one machine, with the layout of :func:`rbmbook.studies.digits.cells.train_machine`."""
     seed = mnist_standard.seeds_of_parts(float(dilution), replica)["ais_seed"]
     values = {name: p[name] for name in mnist_standard.MEASURING}
     return Cell(

@@ -4,10 +4,13 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from rbmbook.studies import collapse, couplings_pca, mnist_arms, mnist_standard, retraining, retraining_cells
+from rbmbook.studies import collapse, couplings_pca, retraining
 from rbmbook.studies.couplings_cells import compare_machines
-from rbmbook.studies.mnist_cells import machine_of, sample_pruned, train_machine
-from rbmbook.studies.retraining_cells import freeze_machine, mask_of, retrain_biases, retrain_machine
+from rbmbook.studies.digits import arms as mnist_arms
+from rbmbook.studies.digits import retraining_cells
+from rbmbook.studies.digits import standard as mnist_standard
+from rbmbook.studies.digits.cells import machine_of, sample_pruned, train_machine
+from rbmbook.studies.digits.retraining_cells import freeze_machine, mask_of, retrain_biases, retrain_machine
 from rbmlib.analysis.compensation import compensate, mean_activities
 from rbmlib.annealing import base_rate_biases
 from rbmlib.mnist.images import Images
@@ -231,7 +234,7 @@ def test_the_arms_of_a_pair_are_pruned_and_judged_by_the_judges_of_their_base_ma
     p = mnist_arms.check(retraining.PROFILES["book"].parameters)
     plain = mnist_standard.sample_cell(p, 0.0, 7)
     judged = mnist_arms.judged_cell(p, "retrained", (0.0, 0.86), 7)
-    from rbmbook.studies import mnist_judges
+    from rbmbook.studies.digits import judges as mnist_judges
 
     assert judged.needs["judge"] == mnist_judges.judged(p, plain, 7).needs["judge"]
     assert len(couplings_pca.cells()) == 4

@@ -32,7 +32,10 @@ import numpy as np
 from rbmbook.lab.cell import Cell
 from rbmlib.kernels.initialisation import derived_seed
 
-from . import mnist_cells, mnist_judges, mnist_standard, retraining_cells
+from . import cells as mnist_cells
+from . import judges as mnist_judges
+from . import retraining_cells
+from . import standard as mnist_standard
 
 ARMS = (
     "frozen", "compensated", "biases", "retrained", "same-mask", "reference", "random-kept", "rewound", "same-mask-2",

@@ -16,9 +16,9 @@ import numpy as np
 from rbmbook.lab.cell import Cell, canonical_json
 from rbmlib.kernels.initialisation import derived_seed
 
-from . import mnist_judge_cells as compute
-from . import mnist_standard
-from .mnist_judge_cells import RECIPES, SYNTHETIC
+from . import judge_cells as compute
+from . import standard as mnist_standard
+from .judge_cells import RECIPES, SYNTHETIC
 
 SHOWN = 10
 """Images of each source that stay with the published results."""
@@ -62,7 +62,7 @@ def judge_cell(p: Mapping[str, Any], recipe: str, fold: int) -> Cell:
     p : mapping
         The shared parameters.
     recipe : str
-        One of :data:`rbmbook.studies.mnist_judge_cells.RECIPES`.
+        One of :data:`rbmbook.studies.digits.judge_cells.RECIPES`.
     fold : int
         The machines that it shall not see; 0 for a recipe that needs none.
 
@@ -93,7 +93,7 @@ def judged_cell(p: Mapping[str, Any], dilution: float, replica: int, criterion: 
     replica : int
         Number of the repetition.
     criterion : str
-        Which weights went first, as for :func:`rbmbook.studies.mnist_standard.sample_cell`.
+        Which weights went first, as for :func:`rbmbook.studies.digits.standard.sample_cell`.
     """
     return judged(p, mnist_standard.sample_cell(p, dilution, replica, criterion), replica)
 

@@ -1,0 +1,1 @@
+"""Handwritten digits: machines and judges that several studies train and look at."""
