@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from rbmbook.studies import collapse, couplings_pca, retraining
+from rbmbook.studies import couplings_pca, retraining
+from rbmbook.studies.collapse import study as collapse
 from rbmbook.studies.couplings_cells import compare_machines
 from rbmbook.studies.digits import arms as mnist_arms
 from rbmbook.studies.digits import retraining_cells

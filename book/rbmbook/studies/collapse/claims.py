@@ -18,12 +18,12 @@ from rbmbook.evidence.estimates import Estimate
 from rbmbook.evidence.rules import Finding, Part, above, finding, missing, within
 from rbmbook.evidence.words import percent
 from rbmbook.lab.profiles import label, resolve
+from rbmbook.studies.digits.drops import MEASURES
+from rbmbook.studies.digits.standard import other_machines
 
-from . import collapse
-from . import collapse_numbers as told
-from .collapse import BIASES, PROFILES, STEP
-from .digits.drops import MEASURES
-from .digits.standard import other_machines
+from . import numbers as told
+from . import study as collapse
+from .study import BIASES, PROFILES, STEP
 
 ALPHA_MARGIN = 0.1
 """Of alpha: at p0 = 80 % it moves a curve by eight points."""
@@ -104,9 +104,9 @@ def settle(machines: xr.Dataset, found: told.Derived, parameters: Mapping[str, A
     Parameters
     ----------
     machines : xarray.Dataset
-        What :func:`rbmbook.studies.collapse.results` returned.
+        What :func:`rbmbook.studies.collapse.study.results` returned.
     found : Derived
-        What :func:`rbmbook.studies.collapse_numbers.derived` made of it.
+        What :func:`rbmbook.studies.collapse.numbers.derived` made of it.
     parameters : mapping
         The parameters that it was given.
     """

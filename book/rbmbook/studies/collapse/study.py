@@ -14,12 +14,11 @@ import xarray as xr
 from rbmbook.lab.cell import Cell
 from rbmbook.lab.profiles import Profile, resolve
 from rbmbook.lab.sweep import sweep
+from rbmbook.studies.digits import judges as mnist_judges
+from rbmbook.studies.digits import standard as mnist_standard
+from rbmbook.studies.digits.drops import effective_digits
 from rbmlib.analysis.collapse import FEWEST_REPLICAS
 from rbmlib.analysis.drops import total_removed
-
-from .digits import judges as mnist_judges
-from .digits import standard as mnist_standard
-from .digits.drops import effective_digits
 
 PROFILES = {
     "book": Profile(

@@ -1,7 +1,7 @@
 """Figures of the chapter on the collapse of pruning curves: results in, figures out.
 
 *Machines* are measures by ``(biases, replica, dilution, removed)``, *found* is by biases and measure, as
-:func:`rbmbook.studies.collapse_numbers.derived` gives it.
+:func:`rbmbook.studies.collapse.numbers.derived` gives it.
 """
 
 from __future__ import annotations

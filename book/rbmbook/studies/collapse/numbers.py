@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 
 from rbmbook.evidence.estimates import Estimate, bootstrap_interval, mean_interval, slopes
 from rbmbook.evidence.words import DASH, interval_text, joined, number, percent
+from rbmbook.studies.digits.drops import MEASURES
 from rbmlib.analysis.collapse import Collapse, bootstrap_collapse
 from rbmlib.analysis.drops import NEVER, find_crossing, find_drop
 
-from .collapse import BIASES, STEP
-from .digits.drops import MEASURES
+from .study import BIASES, STEP
 
 PAPER_ALPHA = 0.5
 RESAMPLES = 200
@@ -59,7 +59,7 @@ def derived(machines: xr.Dataset) -> Derived:
     Parameters
     ----------
     machines : xarray.Dataset
-        What :func:`rbmbook.studies.collapse.results` returned, or one of its arms along ``biases``.
+        What :func:`rbmbook.studies.collapse.study.results` returned, or one of its arms along ``biases``.
     """
     ordered = machines.transpose("biases", "replica", "dilution", "removed")
     p0, f = ordered.dilution.values, ordered.removed.values
@@ -142,7 +142,7 @@ def numbers(machines: xr.Dataset, found: Derived, p: Mapping[str, Any]) -> dict[
     Parameters
     ----------
     machines : xarray.Dataset
-        What :func:`rbmbook.studies.collapse.results` returned.
+        What :func:`rbmbook.studies.collapse.study.results` returned.
     found : Derived
         What :func:`derived` made of it.
     p : mapping

@@ -11,13 +11,12 @@ import xarray as xr
 from rbmbook.evidence.estimates import Estimate
 from rbmbook.evidence.words import MOST_WORDS, count_words
 from rbmbook.lab.profiles import resolve
-from rbmbook.studies import collapse
-from rbmbook.studies import collapse_claims as claims
-from rbmbook.studies import collapse_numbers as told
-from rbmbook.studies.collapse import BIASES, PROFILES
+from rbmbook.studies.collapse import claims, figures
+from rbmbook.studies.collapse import numbers as told
+from rbmbook.studies.collapse import study as collapse
+from rbmbook.studies.collapse.study import BIASES, PROFILES
 from rbmbook.studies.digits import judges as mnist_judges
 from rbmbook.studies.digits import standard as mnist_standard
-from rbmlib.figures import collapse as figures
 
 DILUTIONS = (0.0, 0.4, 0.8)
 
