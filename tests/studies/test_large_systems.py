@@ -9,7 +9,8 @@ import xarray as xr
 
 from rbmbook.lab.store import Store
 from rbmbook.lab.sweep import sweep
-from rbmbook.studies import correlations, large_systems, large_systems_cells, large_systems_numbers
+from rbmbook.studies import large_systems, large_systems_cells, large_systems_numbers
+from rbmbook.studies.correlations import study as correlations
 from rbmbook.studies.ising.cells import ground_state
 from rbmbook.studies.large_systems import PROFILES
 from rbmbook.studies.large_systems_cells import METHODS, best_log_partition, compare_large

@@ -1,6 +1,6 @@
 r"""KL divergence and fidelity of pruned RBMs at lengths where no one can enumerate the configurations.
 
-The machines are those of :mod:`rbmbook.studies.correlations`, all pruning stages of all seeds. The exact state
+The machines are those of :mod:`rbmbook.studies.correlations.study`, all pruning stages of all seeds. The exact state
 gives independent samples and their probabilities at any length, so that with :math:`\tilde p = Z p` of the machine
 
 .. math:: \mathrm{KL} = \log Z + \mathbb{E}_{\mathrm{exact}} [\log p_{\mathrm{exact}}(v) - \log \tilde p(v)], \qquad

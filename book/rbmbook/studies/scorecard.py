@@ -54,8 +54,6 @@ def studies() -> tuple[Study, ...]:
     The imports are plain statements because the freshness of the scorecard's page follows them to the rules.
     """
     from rbmbook.studies import (
-        correlations,
-        correlations_claims,
         error_measures,
         error_measures_claims,
         magnetization,
@@ -73,6 +71,8 @@ def studies() -> tuple[Study, ...]:
         tfim_pruning,
         tfim_pruning_claims,
     )
+    from rbmbook.studies.correlations import claims as correlations_claims
+    from rbmbook.studies.correlations import study as correlations
 
     return (
         Study(rbm_graph_claims, (rbm_graph,)),

@@ -21,11 +21,8 @@ import xarray as xr
 from rbmbook.lab.cell import Cell
 from rbmbook.lab.profiles import Profile, resolve
 from rbmbook.lab.sweep import sweep
-from rbmlib.kernels.initialisation import derived_seed
-from rbmlib.pruning import schedule
-
-from .ising.long_chain_cells import mix_large, train_large
-from .ising.long_chains import (
+from rbmbook.studies.ising.long_chain_cells import mix_large, train_large
+from rbmbook.studies.ising.long_chains import (
     BOOK,
     QUICK,
     TRAINING,
@@ -38,7 +35,9 @@ from .ising.long_chains import (
     n_seeds,
     state_cell,
 )
-from .ising.machines import seeds_of_run
+from rbmbook.studies.ising.machines import seeds_of_run
+from rbmlib.kernels.initialisation import derived_seed
+from rbmlib.pruning import schedule
 
 _BOOK: dict[str, Any] = {
     **BOOK,

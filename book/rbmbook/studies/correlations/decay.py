@@ -219,7 +219,7 @@ def derived(machines: xr.Dataset, n_samples: int) -> xr.Dataset:
     Parameters
     ----------
     machines : xarray.Dataset
-        An entry of ``machines`` of :class:`rbmbook.studies.correlations.Study`.
+        An entry of ``machines`` of :class:`rbmbook.studies.correlations.study.Study`.
     n_samples : int
         Samples behind C(d).
 

@@ -7,10 +7,10 @@ from scipy.optimize import curve_fit
 
 from rbmbook.evidence.curves import removed_at
 from rbmbook.evidence.estimates import unpaired_difference
-from rbmbook.studies import correlations_claims, correlations_rules
-from rbmbook.studies.correlations import PROFILES, Study
-from rbmbook.studies.correlations_claims import CLAIMS, Evidence, settle
-from rbmbook.studies.correlations_rules import (
+from rbmbook.studies.correlations import claims as correlations_claims
+from rbmbook.studies.correlations import decay as correlations_rules
+from rbmbook.studies.correlations.claims import CLAIMS, Evidence, settle
+from rbmbook.studies.correlations.decay import (
     EXPONENTIAL,
     POWER_LAW,
     first_disconnected,
@@ -20,6 +20,7 @@ from rbmbook.studies.correlations_rules import (
     retained,
     visible_pieces,
 )
+from rbmbook.studies.correlations.study import PROFILES, Study
 from rbmbook.studies.ising.reference import MEASURES
 from rbmlib.pruning import schedule
 from rbmlib.quantum.free_fermions import correlation_from_center

@@ -12,11 +12,11 @@ from rbmbook.evidence.curves import falls_below, removed_at
 from rbmbook.evidence.estimates import mean_interval
 from rbmbook.evidence.words import DASH
 from rbmbook.evidence.words import removed_percent as percent
+from rbmbook.studies.ising.long_chains import is_enumerated
+from rbmbook.studies.ising.standard import CRITICAL
 
-from . import correlations_rules as rules
-from .correlations import Study
-from .ising.long_chains import is_enumerated
-from .ising.standard import CRITICAL
+from . import decay as rules
+from .study import Study
 
 FOLLOWED = {"order_error": "order parameter", "energy_error": "energy", "correlation_mse_exact": "C_MSE"}
 """The measures that say whether training has come to rest."""
@@ -25,7 +25,7 @@ Derived = Mapping[tuple[int, float], xr.Dataset]
 
 
 def derived(study: Study, parameters: Mapping[str, Any]) -> dict[tuple[int, float], xr.Dataset]:
-    """What the rules make of every length and field; see :func:`rbmbook.studies.correlations_rules.derived`."""
+    """What the rules make of every length and field; see :func:`rbmbook.studies.correlations.decay.derived`."""
     return {
         place: rules.derived(machines, parameters["n_samples"]) for place, machines in study.machines.items()
     }
@@ -37,7 +37,7 @@ def numbers(study: Study, machines: Derived, parameters: Mapping[str, Any]) -> d
     Parameters
     ----------
     study : Study
-        What :func:`rbmbook.studies.correlations.results` returned.
+        What :func:`rbmbook.studies.correlations.study.results` returned.
     machines : mapping
         What :func:`derived` made of it.
     parameters : mapping

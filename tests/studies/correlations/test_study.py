@@ -8,8 +8,12 @@ import pytest
 
 from rbmbook.lab.store import Store
 from rbmbook.lab.sweep import sweep
-from rbmbook.studies import correlations, correlations_numbers, correlations_rules, tfim_pruning
-from rbmbook.studies.correlations import PROFILES
+from rbmbook.studies import tfim_pruning
+from rbmbook.studies.correlations import decay as correlations_rules
+from rbmbook.studies.correlations import figures
+from rbmbook.studies.correlations import numbers as correlations_numbers
+from rbmbook.studies.correlations import study as correlations
+from rbmbook.studies.correlations.study import PROFILES
 from rbmbook.studies.ising.cells import draw_data, ground_state, prune_trained
 from rbmbook.studies.ising.long_chain_cells import (
     ENERGY_EVERY,
@@ -19,7 +23,6 @@ from rbmbook.studies.ising.long_chain_cells import (
     prune_large,
 )
 from rbmbook.studies.ising.long_chains import n_seeds
-from rbmlib.figures import correlations as figures
 from rbmlib.pruning import connected_components
 from rbmlib.quantum.observables import exact_observables
 
@@ -220,7 +223,7 @@ def test_derived_quantities_are_those_of_the_rules(study):
 def test_every_number_that_the_chapter_quotes_is_made_and_none_else(study):
     machines = correlations_numbers.derived(study, {"n_samples": 200})
     found = correlations_numbers.numbers(study, machines, {**PROFILES["book"].parameters, **TINY})
-    page = (Path(__file__).parents[2] / "notebooks" / "correlations.md").read_text()
+    page = (Path(__file__).parents[3] / "notebooks" / "correlations.md").read_text()
     assert {name for name in found if f"`{name}`" in page} == set(found)
     assert found["forced"] == "56 % (N = 6), 87 % (N = 22)"
     assert "N = 6" not in found["exact-preference"]  # one distance up to N / 4 is no curve

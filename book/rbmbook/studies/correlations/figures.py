@@ -1,6 +1,6 @@
 """Figures of the chapter on correlations and the length of the chain: results in, figures out.
 
-*Machines* are results by length and field, as :func:`rbmbook.studies.correlations_rules.derived` makes them.
+*Machines* are results by length and field, as :func:`rbmbook.studies.correlations.decay.derived` makes them.
 """
 
 from __future__ import annotations

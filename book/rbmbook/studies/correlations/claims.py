@@ -1,6 +1,6 @@
 """What Golubeva & Melko say of Fig. 4 and of larger systems, and what the results say of it.
 
-The rules are those of :mod:`rbmbook.studies.correlations_rules`. Each claim is of several comparisons, and its
+The rules are those of :mod:`rbmbook.studies.correlations.decay`. Each claim is of several comparisons, and its
 verdict says which of them hold.
 """
 
@@ -31,13 +31,13 @@ from rbmbook.evidence.rules import (
 )
 from rbmbook.evidence.words import joined, number, percent, span
 from rbmbook.lab.profiles import label, resolve
+from rbmbook.studies.ising.long_chains import n_seeds
+from rbmbook.studies.ising.standard import CRITICAL, PARAMAGNETIC, missing_fields
+from rbmbook.studies.tfim_pruning_rules import at_field
 
-from . import correlations
-from . import correlations_rules as rules
-from .correlations import PROFILES, Study
-from .ising.long_chains import n_seeds
-from .ising.standard import CRITICAL, PARAMAGNETIC, missing_fields
-from .tfim_pruning_rules import at_field
+from . import decay as rules
+from . import study as correlations
+from .study import PROFILES, Study
 
 SIZES = (18, 50, 100)
 """The paper's lengths."""
@@ -300,7 +300,7 @@ def settle(study: Study, parameters: Mapping[str, Any]) -> list[Verdict]:
     Parameters
     ----------
     study : Study
-        What :func:`rbmbook.studies.correlations.results` returned.
+        What :func:`rbmbook.studies.correlations.study.results` returned.
     parameters : mapping
         The parameters that it was given.
 
