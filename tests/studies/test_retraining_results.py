@@ -8,18 +8,19 @@ from rbmbook.evidence.claims import load_claims
 from rbmbook.evidence.estimates import Estimate
 from rbmbook.evidence.words import count_words
 from rbmbook.studies import (
-    couplings_pca,
-    couplings_pca_claims,
-    couplings_pca_numbers,
-    couplings_pca_rules,
-    couplings_separation,
     retraining,
     retraining_claims,
     retraining_effects,
     retraining_numbers,
     retraining_rules,
 )
-from rbmbook.studies.couplings_separation import CONTRASTS, difference, kinship, left_out, panel
+from rbmbook.studies.couplings_pca import claims as couplings_pca_claims
+from rbmbook.studies.couplings_pca import classes as couplings_separation
+from rbmbook.studies.couplings_pca import figures as plane_figures
+from rbmbook.studies.couplings_pca import numbers as couplings_pca_numbers
+from rbmbook.studies.couplings_pca import rules as couplings_pca_rules
+from rbmbook.studies.couplings_pca import study as couplings_pca
+from rbmbook.studies.couplings_pca.classes import CONTRASTS, difference, kinship, left_out, panel
 from rbmbook.studies.digits import arms as mnist_arms
 from rbmbook.studies.digits import standard as mnist_standard
 from rbmbook.studies.digits.arms import ARMS, EVERYWHERE
@@ -28,7 +29,6 @@ from rbmbook.studies.retraining import Study
 from rbmbook.studies.retraining_effects import UNKNOWN, bootstrap_difference, bootstrap_mean, gain
 from rbmbook.studies.scorecard import CATALOGUE
 from rbmlib.analysis.separation import separation
-from rbmlib.figures import couplings_pca as plane_figures
 from rbmlib.figures import retraining as figures
 from rbmlib.mnist.images import Images
 

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from rbmbook.studies import couplings_pca, retraining
+from rbmbook.studies import retraining
 from rbmbook.studies.collapse import study as collapse
-from rbmbook.studies.couplings_cells import compare_machines
+from rbmbook.studies.couplings_pca import study as couplings_pca
+from rbmbook.studies.couplings_pca.cells import compare_machines
 from rbmbook.studies.digits import arms as mnist_arms
 from rbmbook.studies.digits import retraining_cells
 from rbmbook.studies.digits import standard as mnist_standard

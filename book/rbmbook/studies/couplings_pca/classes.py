@@ -75,7 +75,7 @@ def panel(comparison: xr.Dataset, space: str, contrast: Contrast, axes: str) -> 
     Parameters
     ----------
     comparison : xarray.Dataset
-        Of :func:`rbmbook.studies.couplings_cells.compare_machines`.
+        Of :func:`rbmbook.studies.couplings_pca.cells.compare_machines`.
     space, axes : str
         Of :data:`SPACES` and :data:`AXES`.
     contrast : Contrast

@@ -14,10 +14,10 @@ import xarray as xr
 from rbmbook.lab.cell import Cell
 from rbmbook.lab.profiles import Profile, resolve
 from rbmbook.lab.sweep import sweep
+from rbmbook.studies.digits import arms as mnist_arms
 
-from . import couplings_cells
-from .couplings_separation import separations
-from .digits import arms as mnist_arms
+from . import cells as couplings_cells
+from .classes import separations
 
 COMPARED = ("frozen", "retrained", "reference", "same-mask", "random-kept")
 """The arms that are compared, where a pair has them."""
@@ -57,10 +57,10 @@ class Study(NamedTuple):
     Attributes
     ----------
     comparisons : dict of str to xarray.Dataset
-        Inner products of all machines of a pair (p0, p), as :func:`rbmbook.studies.couplings_cells.compare_machines`
+        Inner products of all machines of a pair (p0, p), as :func:`rbmbook.studies.couplings_pca.cells.compare_machines`
         has them, by the pair's label. A machine is called by its arm and its replica: ``frozen_3``.
     separations : xarray.Dataset
-        What :func:`rbmbook.studies.couplings_separation.separations` makes of them.
+        What :func:`rbmbook.studies.couplings_pca.classes.separations` makes of them.
     """
 
     comparisons: dict[str, xr.Dataset]

@@ -11,13 +11,13 @@ import xarray as xr
 from rbmbook.evidence.claims import Verdict
 from rbmbook.evidence.rules import Finding
 from rbmbook.evidence.words import span
+from rbmbook.studies.retraining_numbers import told
 
-from .couplings_pca_rules import RULES, VANISHES
-from .couplings_separation import AXES, arms_and_replicas, gram_of
-from .retraining_numbers import told
+from .classes import AXES, arms_and_replicas, gram_of
+from .rules import RULES, VANISHES
 
 if TYPE_CHECKING:
-    from .couplings_pca import Study
+    from .study import Study
 
 _LENGTH_ARMS = ("frozen", "retrained", "same-mask", "reference")
 
@@ -28,7 +28,7 @@ def derived(study: Study) -> dict[str, Finding]:
     Parameters
     ----------
     study : Study
-        What :func:`rbmbook.studies.couplings_pca.results` returned.
+        What :func:`rbmbook.studies.couplings_pca.study.results` returned.
     """
     return {name: rule.find(study) for name, rule in RULES.items()}
 
@@ -44,11 +44,11 @@ def numbers(
     Parameters
     ----------
     study : Study
-        What :func:`rbmbook.studies.couplings_pca.results` returned.
+        What :func:`rbmbook.studies.couplings_pca.study.results` returned.
     findings : mapping of str to Finding
         What :func:`derived` made of it.
     verdicts : iterable of Verdict
-        What :func:`rbmbook.studies.couplings_pca_claims.settle` made of it.
+        What :func:`rbmbook.studies.couplings_pca.claims.settle` made of it.
     parameters : mapping
         The parameters that it was given.
     """

@@ -1,6 +1,6 @@
 """What Diaz-Faloh & Mulet say of their Fig. 6, and what the results say of it: classes of machines by weights and couplings.
 
-The rules are those of :mod:`rbmbook.studies.couplings_pca_rules`.
+The rules are those of :mod:`rbmbook.studies.couplings_pca.rules`.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from typing import Any
 from rbmbook.evidence.claims import Verdict
 from rbmbook.evidence.claims import settle as settle_by
 from rbmbook.lab.profiles import label, resolve
+from rbmbook.studies.retraining_claims import objection
 
-from . import couplings_pca
-from .couplings_pca import PROFILES, Study
-from .couplings_pca_rules import RULES
-from .retraining_claims import objection
+from . import study as couplings_pca
+from .rules import RULES
+from .study import PROFILES, Study
 
 CLAIMS = tuple(RULES)
 
@@ -28,7 +28,7 @@ def settle(study: Study, parameters: Parameters) -> list[Verdict]:
     Parameters
     ----------
     study : Study
-        What :func:`rbmbook.studies.couplings_pca.results` returned.
+        What :func:`rbmbook.studies.couplings_pca.study.results` returned.
     parameters : mapping
         The parameters that it was given.
 

@@ -13,9 +13,10 @@ from matplotlib.ticker import NullFormatter, NullLocator
 
 from rbmbook.drawing import style
 from rbmbook.drawing.inline_svg import InlineHTML, inline_svg
-from rbmbook.studies.couplings_separation import CONTRASTS, SPACES, arms_and_replicas, gram_of
 from rbmbook.studies.digits.arm_panels import LOOKS, table
 from rbmlib.analysis.principal_axes import principal_coordinates
+
+from .classes import CONTRASTS, SPACES, arms_and_replicas, gram_of
 
 MARKS = {"frozen": "s", "retrained": "o", "reference": "^", "same-mask": "v", "random-kept": "D"}
 """An arm's mark; its colour is that of its curves, the references' black."""
@@ -119,7 +120,7 @@ def separation_dots(separations: xr.Dataset, margin: float, axes: str = "leading
     Parameters
     ----------
     separations : xarray.Dataset
-        Of :func:`rbmbook.studies.couplings_separation.separations`.
+        Of :func:`rbmbook.studies.couplings_pca.classes.separations`.
     margin : float
         Within which classes are not apart.
     axes : str
@@ -161,7 +162,7 @@ def separations_table(separations: xr.Dataset) -> InlineHTML:
     Parameters
     ----------
     separations : xarray.Dataset
-        Of :func:`rbmbook.studies.couplings_separation.separations`.
+        Of :func:`rbmbook.studies.couplings_pca.classes.separations`.
     """
     rows, lines = [], []
     for space in separations.space.values.tolist():

@@ -15,12 +15,12 @@ import numpy as np
 from rbmbook.evidence.claims import Rule
 from rbmbook.evidence.estimates import Estimate
 from rbmbook.evidence.rules import Finding, Part, above, finding, missing, within
+from rbmbook.studies.retraining_rules import beside_them, counted, spanned
 
-from .couplings_separation import difference, kinship
-from .retraining_rules import beside_them, counted, spanned
+from .classes import difference, kinship
 
 if TYPE_CHECKING:
-    from .couplings_pca import Study
+    from .study import Study
 
 VANISHES = 1.0
 """Classes nearer than one scatter are not apart: the best line between two normal clouds then errs on 31 % of them. Two

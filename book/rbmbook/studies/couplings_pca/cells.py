@@ -6,11 +6,10 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from rbmbook.studies.digits.cells import machine_of
+from rbmbook.studies.ising.cells import PORTABLE
 from rbmlib.analysis.couplings import gaussian_couplings
 from rbmlib.kernels.overlaps import gram_matrix
-
-from .digits.cells import machine_of
-from .ising.cells import PORTABLE
 
 
 def compare_machines(**machines: xr.Dataset) -> xr.Dataset:
