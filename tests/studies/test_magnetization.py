@@ -8,8 +8,9 @@ import xarray as xr
 from scipy.stats import binom
 
 from rbmbook.evidence.claims import load_claims
-from rbmbook.studies import error_measures, magnetization, magnetization_claims
+from rbmbook.studies import magnetization, magnetization_claims
 from rbmbook.studies import magnetization_rules as rules
+from rbmbook.studies.error_measures import study as error_measures
 from rbmbook.studies.ising import fresh_seeds as tfim_machines
 from rbmbook.studies.magnetization import PROFILES
 from rbmbook.studies.magnetization_cells import checkpoints, relax

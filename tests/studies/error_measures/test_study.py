@@ -8,11 +8,11 @@ import pytest
 import xarray as xr
 
 from rbmbook.evidence.claims import load_claims
-from rbmbook.studies import error_measures, error_measures_claims
-from rbmbook.studies import error_measures_rules as rules
-from rbmbook.studies.error_measures import PROFILES
+from rbmbook.studies.error_measures import claims as error_measures_claims
+from rbmbook.studies.error_measures import figures, rules
+from rbmbook.studies.error_measures import study as error_measures
+from rbmbook.studies.error_measures.study import PROFILES
 from rbmbook.studies.ising.reference import MEASURES
-from rbmlib.figures import error_measures as figures
 
 BOOK = dict(PROFILES["book"].parameters)
 N_SEEDS, N_STAGES = 10, 19

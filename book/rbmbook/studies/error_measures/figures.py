@@ -98,7 +98,7 @@ def rank_correlation_points(found: xr.Dataset) -> InlineHTML:
     ----------
     found : xarray.Dataset
         ``value``, ``low``, ``high`` (field, time, measure), as of
-        :func:`rbmbook.studies.error_measures_rules.correlations_by_stage`; NaN where a run has too few seeds.
+        :func:`rbmbook.studies.error_measures.rules.correlations_by_stage`; NaN where a run has too few seeds.
     """
     panels = []
     for field in found.field.values:

@@ -15,9 +15,8 @@ import xarray as xr
 from rbmbook.lab.cell import Cell
 from rbmbook.lab.profiles import Profile, resolve
 from rbmbook.lab.sweep import sweep
-
-from .ising import fresh_seeds as tfim_machines
-from .ising.reference import LONGEST_ENUMERATED_CHAIN
+from rbmbook.studies.ising import fresh_seeds as tfim_machines
+from rbmbook.studies.ising.reference import LONGEST_ENUMERATED_CHAIN
 
 _OWN: dict[str, Any] = {"fields": [1.0, 2.0]}
 

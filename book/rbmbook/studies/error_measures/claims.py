@@ -12,12 +12,12 @@ from rbmbook.evidence.claims import Rule, Verdict
 from rbmbook.evidence.rules import Part, least
 from rbmbook.evidence.words import DASH, MINUS, percent, span
 from rbmbook.lab.profiles import resolve
+from rbmbook.studies.ising import fresh_seeds as tfim_machines
+from rbmbook.studies.ising.standard import CRITICAL, PARAMAGNETIC, PHYSICAL
 
-from . import error_measures
-from . import error_measures_rules as rules
-from .error_measures import PROFILES
-from .ising import fresh_seeds as tfim_machines
-from .ising.standard import CRITICAL, PARAMAGNETIC, PHYSICAL
+from . import rules
+from . import study as error_measures
+from .study import PROFILES
 
 
 def _correlated_says(parts: Sequence[Part]) -> str:
@@ -66,7 +66,7 @@ def settle(results: xr.Dataset, parameters: Mapping[str, Any]) -> list[Verdict]:
     Parameters
     ----------
     results : xarray.Dataset
-        What :func:`rbmbook.studies.error_measures.results` returned.
+        What :func:`rbmbook.studies.error_measures.study.results` returned.
     parameters : mapping
         The parameters that it was given.
 
