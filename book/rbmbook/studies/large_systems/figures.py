@@ -46,7 +46,7 @@ def divergence_curves(results: Results) -> InlineHTML:
     Parameters
     ----------
     results : mapping of (int, float) to xarray.Dataset
-        What :func:`rbmbook.studies.large_systems.results` returned.
+        What :func:`rbmbook.studies.large_systems.study.results` returned.
 
     Returns
     -------
@@ -100,7 +100,7 @@ def partition_brackets(results: Results) -> InlineHTML:
     Parameters
     ----------
     results : mapping of (int, float) to xarray.Dataset
-        What :func:`rbmbook.studies.large_systems.results` returned.
+        What :func:`rbmbook.studies.large_systems.study.results` returned.
     """
     lengths = _lengths(results)
     panels = []
@@ -151,7 +151,7 @@ def effective_shares(results: Results) -> InlineHTML:
     Parameters
     ----------
     results : mapping of (int, float) to xarray.Dataset
-        What :func:`rbmbook.studies.large_systems.results` returned.
+        What :func:`rbmbook.studies.large_systems.study.results` returned.
     """
     rows = {"importance": "importance\nsampling", "fidelity": "fidelity", "annealed": "annealed"}
     panels = []
@@ -193,7 +193,7 @@ def calibration_curves(scores: Mapping[str, np.ndarray]) -> InlineHTML:
     ----------
     scores : mapping of str to array
         By estimate, deviations from the exact value in standard errors, as
-        :func:`rbmbook.studies.large_systems_numbers.calibration` gives them.
+        :func:`rbmbook.studies.large_systems.numbers.calibration` gives them.
     """
     levels = np.linspace(0.02, 0.995, 60)
     with style.context():

@@ -10,6 +10,8 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from rbmbook.studies.ising.cells import DEPENDENT
+from rbmbook.studies.ising.long_chain_cells import machine_at
 from rbmlib.annealing import (
     PartitionEstimate,
     TooFewEffectiveSamples,
@@ -27,9 +29,6 @@ from rbmlib.quantum.sampled_divergences import (
     sampled_log_fidelity,
 )
 from rbmlib.rbm import RBM
-
-from .ising.cells import DEPENDENT
-from .ising.long_chain_cells import machine_at
 
 METHODS = {
     "exact": "enumeration of the hidden layer",

@@ -21,13 +21,22 @@ import xarray as xr
 from rbmbook.lab.cell import Cell
 from rbmbook.lab.profiles import Profile, resolve
 from rbmbook.lab.sweep import sweep
+from rbmbook.studies.ising.cells import ground_state
+from rbmbook.studies.ising.long_chains import (
+    BOOK,
+    QUICK,
+    Place,
+    check,
+    is_enumerated,
+    main_cell,
+    n_hidden,
+    n_seeds,
+)
+from rbmbook.studies.ising.machines import seeds_of_run
 from rbmlib.kernels.initialisation import derived_seed
 from rbmlib.pruning import schedule
 
-from .ising.cells import ground_state
-from .ising.long_chains import BOOK, QUICK, Place, check, is_enumerated, main_cell, n_hidden, n_seeds
-from .ising.machines import seeds_of_run
-from .large_systems_cells import compare_large
+from .cells import compare_large
 
 _BOOK: dict[str, Any] = {
     **BOOK,
@@ -115,7 +124,7 @@ def results(**parameters: Any) -> dict[Place, xr.Dataset]:
     Returns
     -------
     dict of (int, float) -> xarray.Dataset
-        By length and field: the variables of :func:`rbmbook.studies.large_systems_cells.compare_large` with a
+        By length and field: the variables of :func:`rbmbook.studies.large_systems.cells.compare_large` with a
         dimension ``seed``, ``removed`` (stage), the share of the weights removed, and for chains that can be
         enumerated ``exact_kl`` and ``exact_log_fidelity`` (seed, stage).
 

@@ -11,10 +11,10 @@ import xarray as xr
 from rbmbook.evidence.curves import doubled
 from rbmbook.evidence.words import DASH
 from rbmbook.evidence.words import removed_percent as percent
+from rbmbook.studies.ising.long_chains import Place, n_hidden
+from rbmbook.studies.ising.standard import CRITICAL, PARAMAGNETIC
 
-from .ising.long_chains import Place, n_hidden
-from .ising.standard import CRITICAL, PARAMAGNETIC
-from .large_systems_cells import METHODS
+from .cells import METHODS
 
 NAMES = ("critical", "paramagnet")
 ESTIMATES = tuple(name for name in METHODS if name != "exact")
@@ -66,7 +66,7 @@ def numbers(results: Mapping[Place, xr.Dataset], parameters: Mapping[str, Any]) 
     Parameters
     ----------
     results : mapping of (int, float) to xarray.Dataset
-        What :func:`rbmbook.studies.large_systems.results` returned.
+        What :func:`rbmbook.studies.large_systems.study.results` returned.
     parameters : mapping
         The parameters that it was given.
     """

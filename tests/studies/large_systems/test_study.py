@@ -9,13 +9,15 @@ import xarray as xr
 
 from rbmbook.lab.store import Store
 from rbmbook.lab.sweep import sweep
-from rbmbook.studies import large_systems, large_systems_cells, large_systems_numbers
 from rbmbook.studies.correlations import study as correlations
 from rbmbook.studies.ising.cells import ground_state
-from rbmbook.studies.large_systems import PROFILES
-from rbmbook.studies.large_systems_cells import METHODS, best_log_partition, compare_large
+from rbmbook.studies.large_systems import cells as large_systems_cells
+from rbmbook.studies.large_systems import figures
+from rbmbook.studies.large_systems import numbers as large_systems_numbers
+from rbmbook.studies.large_systems import study as large_systems
+from rbmbook.studies.large_systems.cells import METHODS, best_log_partition, compare_large
+from rbmbook.studies.large_systems.study import PROFILES
 from rbmlib.annealing import TooFewEffectiveSamples
-from rbmlib.figures import large_systems as figures
 from rbmlib.quantum.errors import infidelity, kullback_leibler
 from rbmlib.quantum.mps import MatrixProductState
 from rbmlib.rbm import RBM
