@@ -54,8 +54,6 @@ def studies() -> tuple[Study, ...]:
     The imports are plain statements because the freshness of the scorecard's page follows them to the rules.
     """
     from rbmbook.studies import (
-        magnetization,
-        magnetization_claims,
         mnist_dilution,
         mnist_dilution_claims,
         quality_judge,
@@ -73,6 +71,8 @@ def studies() -> tuple[Study, ...]:
     from rbmbook.studies.correlations import study as correlations
     from rbmbook.studies.error_measures import claims as error_measures_claims
     from rbmbook.studies.error_measures import study as error_measures
+    from rbmbook.studies.magnetization import claims as magnetization_claims
+    from rbmbook.studies.magnetization import study as magnetization
 
     return (
         Study(rbm_graph_claims, (rbm_graph,)),

@@ -18,11 +18,11 @@ import xarray as xr
 from rbmbook.lab.cell import Cell
 from rbmbook.lab.profiles import Profile, resolve
 from rbmbook.lab.sweep import sweep
+from rbmbook.studies.ising import fresh_seeds as tfim_machines
+from rbmbook.studies.ising.reference import LONGEST_ENUMERATED_CHAIN
 from rbmlib.kernels.initialisation import derived_seed
 
-from .ising import fresh_seeds as tfim_machines
-from .ising.reference import LONGEST_ENUMERATED_CHAIN
-from .magnetization_cells import data_ratio, gibbs_magnetization
+from .cells import data_ratio, gibbs_magnetization
 
 _OWN: dict[str, Any] = {"field": 1.0, "gibbs_steps": 300, "min_counts": [10, 20, 30, 50, 100, 200]}
 

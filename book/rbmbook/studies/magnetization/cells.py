@@ -8,13 +8,12 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from rbmbook.studies.ising.cells import PORTABLE
 from rbmlib.kernels.initialisation import derived_seed
 from rbmlib.quantum import occurrence_ratio, up_spin_distribution
 from rbmlib.quantum.mirror_pairs import counting_ratio, pair_totals
 from rbmlib.quantum.mps import MatrixProductState
 from rbmlib.rbm import RBM
-
-from .ising.cells import PORTABLE
 
 RATIOS = ("ratio_mean", "ratio_spread", "counting_mean", "counting_spread", "n_pairs")
 """Mean and spread of the occurrence ratio, both as counting alone would have them, and the number of pairs."""

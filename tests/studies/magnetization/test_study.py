@@ -8,13 +8,13 @@ import xarray as xr
 from scipy.stats import binom
 
 from rbmbook.evidence.claims import load_claims
-from rbmbook.studies import magnetization, magnetization_claims
-from rbmbook.studies import magnetization_rules as rules
 from rbmbook.studies.error_measures import study as error_measures
 from rbmbook.studies.ising import fresh_seeds as tfim_machines
-from rbmbook.studies.magnetization import PROFILES
-from rbmbook.studies.magnetization_cells import checkpoints, relax
-from rbmlib.figures import magnetization as figures
+from rbmbook.studies.magnetization import claims as magnetization_claims
+from rbmbook.studies.magnetization import figures, rules
+from rbmbook.studies.magnetization import study as magnetization
+from rbmbook.studies.magnetization.cells import checkpoints, relax
+from rbmbook.studies.magnetization.study import PROFILES
 from rbmlib.quantum import occurrence_ratio, up_spin_distribution
 from rbmlib.quantum.mps import MatrixProductState
 from rbmlib.rbm import RBM

@@ -13,12 +13,12 @@ from rbmbook.evidence.claims import Rule, Verdict
 from rbmbook.evidence.rules import Part
 from rbmbook.evidence.words import DASH, MINUS, percent
 from rbmbook.lab.profiles import resolve
+from rbmbook.studies.ising import fresh_seeds as tfim_machines
+from rbmbook.studies.ising.standard import CRITICAL
 
-from . import magnetization
-from . import magnetization_rules as rules
-from .ising import fresh_seeds as tfim_machines
-from .ising.standard import CRITICAL
-from .magnetization import PROFILES
+from . import rules
+from . import study as magnetization
+from .study import PROFILES
 
 
 def _resembles_says(parts: Sequence[Part]) -> str:
@@ -62,7 +62,7 @@ def settle(results: xr.Dataset, parameters: Mapping[str, Any]) -> list[Verdict]:
     Parameters
     ----------
     results : xarray.Dataset
-        What :func:`rbmbook.studies.magnetization.results` returned.
+        What :func:`rbmbook.studies.magnetization.study.results` returned.
     parameters : mapping
         The parameters that it was given.
 
