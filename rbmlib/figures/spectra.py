@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from rbmbook.drawing import style
 from rbmbook.drawing.inline_svg import InlineHTML, inline_svg
 from rbmbook.drawing.panels import percent
+from rbmbook.studies.mnist_dilution.figures import LABELS, PANEL, dilution_axis
 from rbmlib.analysis.marchenko_pastur import MarchenkoPastur
-from rbmlib.figures.mnist_dilution import LABELS, PANEL, dilution_axis
 
 PAPER_RANK = 62
 _GREY, _BLUE, _ORANGE = (style.COLORS[name] for name in ("grey", "blue", "orange"))

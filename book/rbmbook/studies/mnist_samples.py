@@ -1,6 +1,6 @@
 """Samples of diluted machines of MNIST before and after pruning (Diaz-Faloh & Mulet, Fig. 1).
 
-The machines are those of :mod:`rbmbook.studies.mnist_dilution`, the first replica of some dilutions, with the samples
+The machines are those of :mod:`rbmbook.studies.mnist_dilution.study`, the first replica of some dilutions, with the samples
 that are judged there: the very cells, so that nothing is trained, sampled or judged for this study alone. Its own are
 only the real digits beside them.
 """

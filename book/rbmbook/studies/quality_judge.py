@@ -4,7 +4,7 @@ Q depends on it.
 Judges of three recipes learn digits against what is none: images of machines that were pruned too far, digits taken apart, or
 both. Those that learn from machines are cross-fitted by replica. Each is asked about test digits, about new images of machines
 that it has seen, about machines that it has not, and about every family of digits taken apart; and all of them about the
-machines of one dilution, pruned more and more. The machines are those of :mod:`rbmbook.studies.mnist_dilution`.
+machines of one dilution, pruned more and more. The machines are those of :mod:`rbmbook.studies.mnist_dilution.study`.
 """
 
 from __future__ import annotations

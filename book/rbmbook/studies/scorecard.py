@@ -54,8 +54,6 @@ def studies() -> tuple[Study, ...]:
     The imports are plain statements because the freshness of the scorecard's page follows them to the rules.
     """
     from rbmbook.studies import (
-        mnist_dilution,
-        mnist_dilution_claims,
         quality_judge,
         quality_judge_claims,
         rbm_graph,
@@ -73,6 +71,8 @@ def studies() -> tuple[Study, ...]:
     from rbmbook.studies.error_measures import study as error_measures
     from rbmbook.studies.magnetization import claims as magnetization_claims
     from rbmbook.studies.magnetization import study as magnetization
+    from rbmbook.studies.mnist_dilution import claims as mnist_dilution_claims
+    from rbmbook.studies.mnist_dilution import study as mnist_dilution
 
     return (
         Study(rbm_graph_claims, (rbm_graph,)),

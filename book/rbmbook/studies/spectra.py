@@ -1,6 +1,6 @@
 r"""Spectra of the weights of diluted machines (Diaz-Faloh & Mulet, Fig. 4b), and what machines of few modes can do.
 
-The machines are those of :mod:`rbmbook.studies.mnist_dilution`. Of all of them the eigenvalues of :math:`W^T W` are taken,
+The machines are those of :mod:`rbmbook.studies.mnist_dilution.study`. Of all of them the eigenvalues of :math:`W^T W` are taken,
 and those of their weights shuffled; of some, the spectrum along training; some are made of their largest modes alone and
 sampled, with their biases as they are and with biases that make up for the change of the weights in mean field.
 """

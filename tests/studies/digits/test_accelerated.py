@@ -9,10 +9,10 @@ from rbmbook.lab.compare import deviations
 from rbmbook.lab.errors import SweepFailed
 from rbmbook.lab.store import Store
 from rbmbook.lab.sweep import sweep
-from rbmbook.studies import mnist_dilution
 from rbmbook.studies.digits import accelerated as mnist_batch_cells
 from rbmbook.studies.digits import cells as mnist_cells
 from rbmbook.studies.digits import standard as mnist_standard
+from rbmbook.studies.mnist_dilution import study as mnist_dilution
 from rbmbook.studies.tolerances import TOLERANCES, course_distance
 from rbmlib import batched, batched_tensors, checkpoints
 from rbmlib.mnist.images import Images

@@ -20,8 +20,8 @@ from rbmbook.drawing import style
 from rbmbook.drawing.inline_svg import InlineHTML, inline_svg
 from rbmbook.drawing.panels import percent
 from rbmbook.drawing.slider import slider
+from rbmbook.studies.mnist_dilution.figures import LABELS, LOOKS, MARKS, PANEL, dilution_axis
 from rbmlib.analysis.collapse import overlap_cost, rescaled_total
-from rbmlib.figures.mnist_dilution import LABELS, LOOKS, MARKS, PANEL, dilution_axis
 
 PLAIN, COMPENSATED = "as trained", "compensated"
 PAPER_ALPHA = 0.5

@@ -1,6 +1,6 @@
 r"""Whether the curves of all dilutions collapse (Diaz-Faloh & Mulet, Fig. 4a and eq. 7), with and without compensated biases.
 
-The machines are those of :mod:`rbmbook.studies.mnist_dilution`; each is also pruned with biases that make up for the
+The machines are those of :mod:`rbmbook.studies.mnist_dilution.study`; each is also pruned with biases that make up for the
 removed weights in mean field (:mod:`rbmlib.analysis.compensation`), on the same grid, from the same chains.
 """
 

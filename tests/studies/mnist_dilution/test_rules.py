@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from rbmbook.studies import mnist_dilution_rules as rules
 from rbmbook.studies.digits.standard import has_failed
+from rbmbook.studies.mnist_dilution import rules
 from rbmbook.studies.quality_judge_rules import judge_rule
 from rbmlib.mnist.appearance import Appearance, noise_of_equal_ink
 

@@ -14,15 +14,15 @@ from numpy.typing import NDArray
 
 from rbmbook.evidence.estimates import Estimate, mean_interval
 from rbmbook.evidence.words import DASH, MINUS, percent, scientific
+from rbmbook.studies.digits.drops import MEASURES
+from rbmbook.studies.digits.standard import FIG1_REMOVED, bound_steps, has_failed
 from rbmlib.analysis.drops import NEVER, find_drop, total_removed
 from rbmlib.mnist.appearance import noise_of_equal_ink
 
-from .digits.drops import MEASURES
-from .digits.standard import FIG1_REMOVED, bound_steps, has_failed
-from .mnist_dilution_claims import curves_of
+from .claims import curves_of
 
 if TYPE_CHECKING:
-    from .mnist_dilution import Study
+    from .study import Study
 
 ORDERS = {"magnitude": "smallest", "random": "random", "largest": "largest"}
 
@@ -51,7 +51,7 @@ def derived(study: Study) -> Derived:
     Parameters
     ----------
     study : Study
-        What :func:`rbmbook.studies.mnist_dilution.results` returned.
+        What :func:`rbmbook.studies.mnist_dilution.study.results` returned.
     """
     curves = curves_of(study.machines)
     return Derived({name: curves.drops(name) for name in curves.values}, failed_looks(study))
@@ -100,7 +100,7 @@ def numbers(study: Study, found: Derived, parameters: Mapping[str, Any]) -> dict
     Parameters
     ----------
     study : Study
-        What :func:`rbmbook.studies.mnist_dilution.results` returned.
+        What :func:`rbmbook.studies.mnist_dilution.study.results` returned.
     found : Derived
         What :func:`derived` made of it.
     parameters : mapping

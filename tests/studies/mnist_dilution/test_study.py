@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from rbmbook.lab.profiles import resolve
-from rbmbook.studies import mnist_dilution
 from rbmbook.studies.digits import standard as mnist_standard
 from rbmbook.studies.digits.drops import effective_digits
-from rbmbook.studies.mnist_dilution import CONTROLLED, ORDERS, PROFILES
+from rbmbook.studies.mnist_dilution import study as mnist_dilution
+from rbmbook.studies.mnist_dilution.study import CONTROLLED, ORDERS, PROFILES
 from rbmlib.mnist.diversity import expected_imbalance
 from rbmlib.mnist.images import Images
 

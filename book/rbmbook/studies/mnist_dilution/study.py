@@ -18,13 +18,12 @@ import xarray as xr
 from rbmbook.lab.cell import Cell
 from rbmbook.lab.profiles import Profile, resolve
 from rbmbook.lab.sweep import sweep
+from rbmbook.studies.digits import judges as mnist_judges
+from rbmbook.studies.digits import standard as mnist_standard
+from rbmbook.studies.digits.cells import LOOKS
+from rbmbook.studies.digits.drops import effective_digits
 from rbmlib.analysis.drops import total_removed
 from rbmlib.mnist.diversity import expected_entropy, expected_imbalance
-
-from .digits import judges as mnist_judges
-from .digits import standard as mnist_standard
-from .digits.cells import LOOKS
-from .digits.drops import effective_digits
 
 PROFILES = {
     "book": Profile(mnist_standard.BOOK, "about three and a half hours on two cores"),

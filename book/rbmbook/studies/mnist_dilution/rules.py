@@ -29,11 +29,10 @@ from rbmbook.evidence.rules import (
     within,
 )
 from rbmbook.evidence.words import interval_text, percent
+from rbmbook.studies.digits.drops import MEASURES, effective_digits, estimate_drops
+from rbmbook.studies.digits.standard import FEWEST_REPLICAS, FIG1_REMOVED
 from rbmlib.analysis.drops import drops, find_drop, total_removed
 from rbmlib.mnist.appearance import Appearance, noise_of_equal_ink
-
-from .digits.drops import MEASURES, effective_digits, estimate_drops
-from .digits.standard import FEWEST_REPLICAS, FIG1_REMOVED
 
 PLAUSIBLE = 0.90
 """Q above this counts as high (the paper's Fig. 2 begins there)."""

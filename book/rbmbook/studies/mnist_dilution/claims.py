@@ -1,6 +1,6 @@
 """What Diaz-Faloh & Mulet say of their Figs 1 to 3, and what the results say of it.
 
-The rules are those of :mod:`rbmbook.studies.mnist_dilution_rules`. The claims are about Q, which decides them where
+The rules are those of :mod:`rbmbook.studies.mnist_dilution.rules`. The claims are about Q, which decides them where
 it can; every other measure is put to the same rule, and where it comes to another verdict the reason says so.
 """
 
@@ -17,14 +17,14 @@ from rbmbook.evidence.claims import settle as settle_by
 from rbmbook.evidence.rules import Finding, Part, decide, finding, least, missing
 from rbmbook.evidence.words import number, percent, span
 from rbmbook.lab.profiles import label, resolve
+from rbmbook.studies.digits.drops import MEASURES
+from rbmbook.studies.digits.standard import FEWEST_REPLICAS, FIG1_REMOVED, has_failed, other_machines
 from rbmlib.mnist.appearance import Appearance
 from rbmlib.mnist.diversity import FEWEST_ACCEPTED
 
-from . import mnist_dilution
-from . import mnist_dilution_rules as rules
-from .digits.drops import MEASURES
-from .digits.standard import FEWEST_REPLICAS, FIG1_REMOVED, has_failed, other_machines
-from .mnist_dilution import ORDERS, PROFILES, Study
+from . import rules
+from . import study as mnist_dilution
+from .study import ORDERS, PROFILES, Study
 
 FEWEST_SAMPLES = 1000
 """E_AAI of fewer samples says little."""
@@ -240,7 +240,7 @@ def settle(study: Study, parameters: Parameters) -> list[Verdict]:
     Parameters
     ----------
     study : Study
-        What :func:`rbmbook.studies.mnist_dilution.results` returned.
+        What :func:`rbmbook.studies.mnist_dilution.study.results` returned.
     parameters : mapping
         The parameters that it was given.
 

@@ -10,8 +10,8 @@ import pytest
 import xarray as xr
 
 from rbmbook.lab.profiles import resolve
-from rbmbook.studies import mnist_dilution_claims as claims
-from rbmbook.studies.mnist_dilution import PROFILES, Study
+from rbmbook.studies.mnist_dilution import claims
+from rbmbook.studies.mnist_dilution.study import PROFILES, Study
 
 BOOK = resolve(PROFILES, "book")
 REPRODUCED = [

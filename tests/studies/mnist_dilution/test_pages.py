@@ -11,12 +11,15 @@ import xarray as xr
 from PIL import Image
 
 from rbmbook.evidence.estimates import Estimate
-from rbmbook.studies import mnist_dilution, mnist_dilution_claims, mnist_dilution_numbers, mnist_samples
+from rbmbook.studies import mnist_samples
 from rbmbook.studies.digits import standard as mnist_standard
 from rbmbook.studies.digits.standard import FIG1_REMOVED
-from rbmbook.studies.mnist_dilution_rules import PLAUSIBLE
-from rbmlib.figures import mnist_dilution as figures
-from rbmlib.figures import mnist_drops
+from rbmbook.studies.mnist_dilution import claims as mnist_dilution_claims
+from rbmbook.studies.mnist_dilution import drop_figures as mnist_drops
+from rbmbook.studies.mnist_dilution import figures
+from rbmbook.studies.mnist_dilution import numbers as mnist_dilution_numbers
+from rbmbook.studies.mnist_dilution import study as mnist_dilution
+from rbmbook.studies.mnist_dilution.rules import PLAUSIBLE
 from rbmlib.figures import mnist_samples as sample_figures
 from rbmlib.mnist.appearance import appearance, noise_of_equal_ink
 from rbmlib.mnist.images import Images

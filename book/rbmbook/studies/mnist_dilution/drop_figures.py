@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from rbmbook.drawing import style
 from rbmbook.drawing.inline_svg import InlineHTML, inline_svg
 from rbmbook.evidence.estimates import Estimate
-from rbmlib.figures.mnist_dilution import LABELS, LOOKS, MARKS, PANEL, dilution_axis
+
+from .figures import LABELS, LOOKS, MARKS, PANEL, dilution_axis
 
 _GREY = style.COLORS["grey"]
 
