@@ -11,7 +11,6 @@ import xarray as xr
 from PIL import Image
 
 from rbmbook.evidence.estimates import Estimate
-from rbmbook.studies import mnist_samples
 from rbmbook.studies.digits import standard as mnist_standard
 from rbmbook.studies.digits.standard import FIG1_REMOVED
 from rbmbook.studies.mnist_dilution import claims as mnist_dilution_claims
@@ -20,7 +19,8 @@ from rbmbook.studies.mnist_dilution import figures
 from rbmbook.studies.mnist_dilution import numbers as mnist_dilution_numbers
 from rbmbook.studies.mnist_dilution import study as mnist_dilution
 from rbmbook.studies.mnist_dilution.rules import PLAUSIBLE
-from rbmlib.figures import mnist_samples as sample_figures
+from rbmbook.studies.mnist_samples import figures as sample_figures
+from rbmbook.studies.mnist_samples import study as mnist_samples
 from rbmlib.mnist.appearance import appearance, noise_of_equal_ink
 from rbmlib.mnist.images import Images
 

@@ -17,18 +17,17 @@ from rbmbook.evidence.words import DASH, percent, scientific
 from rbmbook.lab.cell import Cell
 from rbmbook.lab.profiles import Profile, resolve
 from rbmbook.lab.sweep import sweep
+from rbmbook.studies.digits import judges as mnist_judges
+from rbmbook.studies.digits import standard as mnist_standard
+from rbmbook.studies.digits.cells import unpacked
+from rbmbook.studies.digits.images import digits_of
+from rbmbook.studies.digits.judge_cells import OVER_PRUNED
+from rbmbook.studies.digits.standard import FAILED, FIG1_REMOVED
+from rbmbook.studies.ising.cells import PORTABLE
 from rbmlib.analysis.drops import total_removed
 from rbmlib.kernels.initialisation import derived_seed
 from rbmlib.mnist.diversity import expected_imbalance
 from rbmlib.mnist.images import permutation
-
-from .digits import judges as mnist_judges
-from .digits import standard as mnist_standard
-from .digits.cells import unpacked
-from .digits.images import digits_of
-from .digits.judge_cells import OVER_PRUNED
-from .digits.standard import FAILED, FIG1_REMOVED
-from .ising.cells import PORTABLE
 
 REPLICA = 0
 """The replica whose samples are shown."""

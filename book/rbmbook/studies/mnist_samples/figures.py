@@ -32,7 +32,7 @@ def first_dilution(results: xr.Dataset, removed: Sequence[float]) -> InlineHTML:
     Parameters
     ----------
     results : xarray.Dataset
-        What :func:`rbmbook.studies.mnist_samples.results` returned; its first dilution is shown.
+        What :func:`rbmbook.studies.mnist_samples.study.results` returned; its first dilution is shown.
     removed : sequence of float
         Shares f; those that the run does not have are left out.
 
@@ -64,7 +64,7 @@ def sample_slider(results: xr.Dataset) -> InlineHTML:
     Parameters
     ----------
     results : xarray.Dataset
-        What :func:`rbmbook.studies.mnist_samples.results` returned.
+        What :func:`rbmbook.studies.mnist_samples.study.results` returned.
     """
     data = _data_panel(results)
     frames = [
