@@ -19,8 +19,7 @@ from rbmbook.evidence.curves import DOUBLING, crossing, log_growth, onsets
 from rbmbook.evidence.estimates import Estimate, bootstrap_interval
 from rbmbook.evidence.words import DASH, listed
 from rbmbook.evidence.words import removed_percent as percent
-
-from .ising.standard import CRITICAL, MEASURE_NAMES, PARAMAGNETIC, PLOTTED
+from rbmbook.studies.ising.standard import CRITICAL, MEASURE_NAMES, PARAMAGNETIC, PLOTTED
 
 INFIDELITY = 0.01
 """So does this infidelity, whatever the dense one is."""
@@ -71,7 +70,7 @@ def removable(results: xr.Dataset, n_resamples: int = 2000) -> Scan:
     Parameters
     ----------
     results : xarray.Dataset
-        What :func:`rbmbook.studies.phase_scan.results` returned. Measures that it does not have (no
+        What :func:`rbmbook.studies.phase_scan.study.results` returned. Measures that it does not have (no
         divergences for chains too long to enumerate) are left out.
     n_resamples : int
         Resamples of the bootstrap.

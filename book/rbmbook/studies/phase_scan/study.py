@@ -21,13 +21,13 @@ from rbmbook.lab.cell import Cell
 from rbmbook.lab.collect import gather
 from rbmbook.lab.profiles import Profile, resolve
 from rbmbook.lab.sweep import sweep
+from rbmbook.studies.ising import standard as tfim_standard
+from rbmbook.studies.ising.cells import ground_state
+from rbmbook.studies.ising.machines import pruning_cell
 from rbmlib.quantum.entanglement import entanglement_entropies
 from rbmlib.quantum.mps import MatrixProductState
 
-from .ising import standard as tfim_standard
-from .ising.cells import ground_state
-from .ising.machines import pruning_cell
-from .phase_scan_cells import measure_even
+from .cells import measure_even
 
 _BOOK: dict[str, Any] = {
     **tfim_standard.BOOK,

@@ -8,13 +8,12 @@ import xarray as xr
 from scipy.stats import spearmanr
 
 from rbmbook.evidence.curves import crossing, doubled
-from rbmbook.studies import phase_scan
-from rbmbook.studies import phase_scan_rules as rules
 from rbmbook.studies.ising.cells import ground_state
 from rbmbook.studies.ising.reference import MEASURES
-from rbmbook.studies.phase_scan import PROFILES
-from rbmbook.studies.phase_scan_cells import measure_even
-from rbmlib.figures import phase_scan as figures
+from rbmbook.studies.phase_scan import figures, rules
+from rbmbook.studies.phase_scan import study as phase_scan
+from rbmbook.studies.phase_scan.cells import measure_even
+from rbmbook.studies.phase_scan.study import PROFILES
 from rbmlib.quantum import MatrixProductState
 from rbmlib.quantum.entanglement import entanglement_entropies
 from rbmlib.rbm import RBM

@@ -72,7 +72,7 @@ def removable_shares(
     ----------
     shares : xarray.Dataset
         ``value``, ``low``, ``high`` (reading, field), as of
-        :func:`rbmbook.studies.phase_scan_rules.removable`.
+        :func:`rbmbook.studies.phase_scan.rules.removable`.
     entropy, correlation : array, (n_fields,)
         Entanglement entropy of the halves in nats, and mean correlation from mid-chain, of the exact states.
     """
@@ -132,7 +132,7 @@ def well_balance(results: xr.Dataset, imbalance: xr.DataArray) -> InlineHTML:
         ``pruning`` (field, seed, stage, measure) and ``even`` (field, seed, stage, even_measure).
     imbalance : xarray.DataArray
         Absolute difference of the probabilities of m > 0 and m < 0, (source, field, seed), as of
-        :func:`rbmbook.studies.phase_scan_rules.imbalances`.
+        :func:`rbmbook.studies.phase_scan.rules.imbalances`.
     """
     balance = {str(source): imbalance.sel(source=source) for source in imbalance.source.values}
     panels = [_against_field(results, balance, "|P(m > 0) \u2212 P(m < 0)|")]

@@ -5,12 +5,11 @@ from __future__ import annotations
 import numpy as np
 import xarray as xr
 
+from rbmbook.studies.ising.cells import PORTABLE
+from rbmbook.studies.ising.reference import LONGEST_ENUMERATED_CHAIN
 from rbmlib.quantum.errors import infidelity, kullback_leibler
 from rbmlib.quantum.mps import MatrixProductState
 from rbmlib.rbm import RBM
-
-from .ising.cells import PORTABLE
-from .ising.reference import LONGEST_ENUMERATED_CHAIN
 
 
 def measure_even(ground_state: xr.Dataset, trained: xr.Dataset) -> xr.Dataset:
