@@ -54,8 +54,6 @@ def studies() -> tuple[Study, ...]:
     The imports are plain statements because the freshness of the scorecard's page follows them to the rules.
     """
     from rbmbook.studies import (
-        quality_judge,
-        quality_judge_claims,
         rbm_graph,
         rbm_graph_claims,
         schedules,
@@ -73,6 +71,8 @@ def studies() -> tuple[Study, ...]:
     from rbmbook.studies.magnetization import study as magnetization
     from rbmbook.studies.mnist_dilution import claims as mnist_dilution_claims
     from rbmbook.studies.mnist_dilution import study as mnist_dilution
+    from rbmbook.studies.quality_judge import claims as quality_judge_claims
+    from rbmbook.studies.quality_judge import study as quality_judge
 
     return (
         Study(rbm_graph_claims, (rbm_graph,)),

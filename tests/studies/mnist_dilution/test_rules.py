@@ -5,7 +5,7 @@ import pytest
 
 from rbmbook.studies.digits.standard import has_failed
 from rbmbook.studies.mnist_dilution import rules
-from rbmbook.studies.quality_judge_rules import judge_rule
+from rbmbook.studies.quality_judge.rules import judge_rule
 from rbmlib.mnist.appearance import Appearance, noise_of_equal_ink
 
 GRID = np.concatenate([np.arange(0, 0.45, 0.1), np.arange(0.46, 0.91, 0.02), [0.95]])

@@ -14,15 +14,14 @@ from rbmbook.evidence.claims import load_claims
 from rbmbook.evidence.words import DASH
 from rbmbook.lab.compare import deviations
 from rbmbook.lab.sweep import sweep
-from rbmbook.studies import quality_judge
-from rbmbook.studies import quality_judge_claims as claims
 from rbmbook.studies.digits import judge_cells as compute
 from rbmbook.studies.digits import judges as mnist_judges
 from rbmbook.studies.digits.judge_cells import BOTH, OVER_PRUNED, RECIPES, SYNTHETIC
 from rbmbook.studies.mnist_dilution import study as mnist_dilution
-from rbmbook.studies.quality_judge import PROFILES, Study
+from rbmbook.studies.quality_judge import claims, figures
+from rbmbook.studies.quality_judge import study as quality_judge
+from rbmbook.studies.quality_judge.study import PROFILES, Study
 from rbmbook.studies.tolerances import TOLERANCES
-from rbmlib.figures import quality_judge as figures
 from rbmlib.mnist import negatives
 from rbmlib.mnist.data import DataFileError
 from rbmlib.mnist.diversity import imbalance_of

@@ -14,14 +14,14 @@ from rbmbook.evidence.claims import settle as settle_by
 from rbmbook.evidence.rules import Finding, Part
 from rbmbook.evidence.words import DASH, percent
 from rbmbook.lab.profiles import label, resolve
+from rbmbook.studies.digits.drops import MEASURES
+from rbmbook.studies.digits.judge_cells import BOTH, OVER_PRUNED, SYNTHETIC
+from rbmbook.studies.digits.standard import FEWEST_REPLICAS, other_machines
 from rbmlib.analysis.drops import find_drop
 
-from . import quality_judge
-from .digits.drops import MEASURES
-from .digits.judge_cells import BOTH, OVER_PRUNED, SYNTHETIC
-from .digits.standard import FEWEST_REPLICAS, other_machines
-from .quality_judge import PROFILES, Study
-from .quality_judge_rules import CLAIMED_ACCURACY, judge_rule
+from . import study as quality_judge
+from .rules import CLAIMED_ACCURACY, judge_rule
+from .study import PROFILES, Study
 
 
 def _objection(p: Mapping[str, Any]) -> str | None:
@@ -57,7 +57,7 @@ def settle(results: Study, parameters: Mapping[str, Any]) -> list[Verdict]:
     Parameters
     ----------
     results : Study
-        What :func:`rbmbook.studies.quality_judge.results` returned.
+        What :func:`rbmbook.studies.quality_judge.study.results` returned.
     parameters : mapping
         The parameters that it was given.
 
@@ -82,7 +82,7 @@ def by_machine(accuracy: xr.Dataset, recipe: str, *, seen: bool) -> xr.DataArray
     Parameters
     ----------
     accuracy : xarray.Dataset
-        As in :class:`rbmbook.studies.quality_judge.Study`.
+        As in :class:`rbmbook.studies.quality_judge.study.Study`.
     recipe : str
         The recipe.
     seen : bool

@@ -28,7 +28,7 @@ def pictures(shown: xr.Dataset) -> InlineHTML:
     Parameters
     ----------
     shown : xarray.Dataset
-        ``pictures`` of :class:`rbmbook.studies.quality_judge.Study`.
+        ``pictures`` of :class:`rbmbook.studies.quality_judge.study.Study`.
 
     Returns
     -------
@@ -155,7 +155,7 @@ def matrix(accuracy: xr.Dataset, seen: xr.DataArray, unseen: xr.DataArray) -> In
     Parameters
     ----------
     accuracy : xarray.Dataset
-        ``accuracy`` of :class:`rbmbook.studies.quality_judge.Study`.
+        ``accuracy`` of :class:`rbmbook.studies.quality_judge.study.Study`.
     seen, unseen : xarray.DataArray
         Shares of machines' images rejected by judges that have learnt from other images of them, or have not: (recipe).
     """
@@ -216,7 +216,7 @@ def quality_curves(
     Parameters
     ----------
     curves : xarray.Dataset
-        ``curves`` of :class:`rbmbook.studies.quality_judge.Study`.
+        ``curves`` of :class:`rbmbook.studies.quality_judge.study.Study`.
     cross_fitted : dict of str to array, (n_replicas, n_points)
         By recipe, Q by the judges that have not seen a machine.
     accepted : dict of str to float

@@ -18,9 +18,8 @@ import xarray as xr
 from rbmbook.lab.cell import Cell
 from rbmbook.lab.profiles import Profile, resolve
 from rbmbook.lab.sweep import sweep
-
-from .digits import judges as mnist_judges
-from .digits import standard as mnist_standard
+from rbmbook.studies.digits import judges as mnist_judges
+from rbmbook.studies.digits import standard as mnist_standard
 
 
 def _profile(standard: Mapping[str, Any], cost: str) -> Profile:
