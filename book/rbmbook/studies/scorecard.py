@@ -54,8 +54,6 @@ def studies() -> tuple[Study, ...]:
     The imports are plain statements because the freshness of the scorecard's page follows them to the rules.
     """
     from rbmbook.studies import (
-        rbm_graph,
-        rbm_graph_claims,
         schedules,
         schedules_claims,
         sparse_training,
@@ -73,6 +71,8 @@ def studies() -> tuple[Study, ...]:
     from rbmbook.studies.mnist_dilution import study as mnist_dilution
     from rbmbook.studies.quality_judge import claims as quality_judge_claims
     from rbmbook.studies.quality_judge import study as quality_judge
+    from rbmbook.studies.rbm_graph import claims as rbm_graph_claims
+    from rbmbook.studies.rbm_graph import study as rbm_graph
 
     return (
         Study(rbm_graph_claims, (rbm_graph,)),

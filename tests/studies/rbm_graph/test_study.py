@@ -6,11 +6,10 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from rbmbook.studies import rbm_graph
-from rbmbook.studies import rbm_graph_claims as claims
 from rbmbook.studies.ising.cells import Recipe, draw_data
-from rbmbook.studies.rbm_graph import PROFILES
-from rbmlib.figures import rbm_graph as figures
+from rbmbook.studies.rbm_graph import claims, figures
+from rbmbook.studies.rbm_graph import study as rbm_graph
+from rbmbook.studies.rbm_graph.study import PROFILES
 from rbmlib.rbm import RBM
 
 BOOK = dict(PROFILES["book"].parameters)

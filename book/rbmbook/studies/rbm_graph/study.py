@@ -14,10 +14,9 @@ import xarray as xr
 
 from rbmbook.lab.cell import Cell
 from rbmbook.lab.profiles import Profile, resolve
+from rbmbook.studies.ising import standard as tfim_standard
+from rbmbook.studies.ising.machines import seeds_of_run
 from rbmlib.rbm import RBM
-
-from .ising import standard as tfim_standard
-from .ising.machines import seeds_of_run
 
 _BOOK: dict[str, Any] = {**tfim_standard.BOOK, "n_spins": 10, "n_hidden": 5}
 

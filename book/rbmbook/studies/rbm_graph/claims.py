@@ -15,12 +15,12 @@ from rbmbook.evidence.estimates import mean_interval, paired_difference
 from rbmbook.evidence.rules import Finding, Part, above, finding, other_setting
 from rbmbook.evidence.words import DASH, percent, span
 from rbmbook.lab.profiles import label, resolve
+from rbmbook.studies.ising.standard import CRITICAL, PARAMAGNETIC, missing_fields, too_few_seeds
+from rbmbook.studies.tfim_pruning_rules import at_field
 from rbmlib.pruning import connected_components, weight_concentration
 
-from . import rbm_graph
-from .ising.standard import CRITICAL, PARAMAGNETIC, missing_fields, too_few_seeds
-from .rbm_graph import PROFILES
-from .tfim_pruning_rules import at_field
+from . import study as rbm_graph
+from .study import PROFILES
 
 SHARE = 0.2
 """The largest fifth of the weights counts as the few large ones."""
@@ -76,7 +76,7 @@ def settle(results: xr.Dataset, parameters: Mapping[str, Any]) -> list[Verdict]:
     Parameters
     ----------
     results : xarray.Dataset
-        What :func:`rbmbook.studies.rbm_graph.results` returned.
+        What :func:`rbmbook.studies.rbm_graph.study.results` returned.
     parameters : mapping
         The parameters that it was given.
 
