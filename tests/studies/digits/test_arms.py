@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from rbmbook.studies import retraining
 from rbmbook.studies.collapse import study as collapse
 from rbmbook.studies.couplings_pca import study as couplings_pca
 from rbmbook.studies.couplings_pca.cells import compare_machines
@@ -13,6 +12,7 @@ from rbmbook.studies.digits import retraining_cells
 from rbmbook.studies.digits import standard as mnist_standard
 from rbmbook.studies.digits.cells import machine_of, sample_pruned, train_machine
 from rbmbook.studies.digits.retraining_cells import freeze_machine, mask_of, retrain_biases, retrain_machine
+from rbmbook.studies.retraining import study as retraining
 from rbmlib.analysis.compensation import compensate, mean_activities
 from rbmlib.annealing import base_rate_biases
 from rbmlib.mnist.images import Images

@@ -11,7 +11,7 @@ import xarray as xr
 from rbmbook.evidence.claims import Verdict
 from rbmbook.evidence.rules import Finding
 from rbmbook.evidence.words import span
-from rbmbook.studies.retraining_numbers import told
+from rbmbook.studies.retraining.numbers import told
 
 from .classes import AXES, arms_and_replicas, gram_of
 from .rules import RULES, VANISHES

@@ -15,7 +15,7 @@ import numpy as np
 from rbmbook.evidence.claims import Rule
 from rbmbook.evidence.estimates import Estimate
 from rbmbook.evidence.rules import Finding, Part, above, finding, missing, within
-from rbmbook.studies.retraining_rules import beside_them, counted, spanned
+from rbmbook.studies.retraining.rules import beside_them, counted, spanned
 
 from .classes import difference, kinship
 

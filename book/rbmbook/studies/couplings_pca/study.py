@@ -1,6 +1,6 @@
 r"""Classes of machines by their weights and by their effective couplings (Diaz-Faloh & Mulet, Fig. 6).
 
-The machines are those of :mod:`rbmbook.studies.retraining`. For each pair (p0, p) all inner products between them are
+The machines are those of :mod:`rbmbook.studies.retraining.study`. For each pair (p0, p) all inner products between them are
 stored, of weights and of pair couplings J(2) (eqs 9 to 12); principal components follow from those.
 """
 

@@ -15,13 +15,21 @@ from numpy.typing import NDArray
 from rbmbook.lab.cell import Cell
 from rbmbook.lab.profiles import Profile, resolve
 from rbmbook.lab.sweep import sweep
+from rbmbook.studies.digits import arms as mnist_arms
+from rbmbook.studies.digits import judges as mnist_judges
+from rbmbook.studies.digits import standard as mnist_standard
+from rbmbook.studies.digits.arms import (
+    ARMS,
+    arms_of,
+    check,
+    design,
+    judged_cell,
+    label_of,
+    machine_cell,
+    sample_cell,
+)
+from rbmbook.studies.digits.drops import MEASURES, effective_digits
 from rbmlib.analysis.drops import LEAST_FALL, LEAST_RISE, NEVER, Measure, find_drop, total_removed
-
-from .digits import arms as mnist_arms
-from .digits import judges as mnist_judges
-from .digits import standard as mnist_standard
-from .digits.arms import ARMS, arms_of, check, design, judged_cell, label_of, machine_cell, sample_cell
-from .digits.drops import MEASURES, effective_digits
 
 PROFILES = {
     "book": Profile(mnist_arms.BOOK, "about seven hours on two cores"),

@@ -1,6 +1,6 @@
 """What Diaz-Faloh & Mulet say of their Fig. 5, and what the results say of it: machines that are pruned and trained again.
 
-The rules are those of :mod:`rbmbook.studies.retraining_rules`.
+The rules are those of :mod:`rbmbook.studies.retraining.rules`.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from typing import Any
 from rbmbook.evidence.claims import Verdict
 from rbmbook.evidence.claims import settle as settle_by
 from rbmbook.lab.profiles import label, resolve
+from rbmbook.studies.digits.standard import other_machines
 
-from . import retraining
-from .digits.standard import other_machines
-from .retraining import PROFILES, Study
-from .retraining_rules import RULES
+from . import study as retraining
+from .rules import RULES
+from .study import PROFILES, Study
 
 CLAIMS = tuple(RULES)
 FEWEST_REPLICAS = 5
@@ -46,7 +46,7 @@ def settle(study: Study, parameters: Parameters) -> list[Verdict]:
     Parameters
     ----------
     study : Study
-        What :func:`rbmbook.studies.retraining.results` returned.
+        What :func:`rbmbook.studies.retraining.study.results` returned.
     parameters : mapping
         The parameters that it was given.
 

@@ -16,11 +16,10 @@ import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
 from rbmbook.evidence.estimates import Estimate
-
-from .digits.arms import FEWEST_REPLICAS
+from rbmbook.studies.digits.arms import FEWEST_REPLICAS
 
 if TYPE_CHECKING:
-    from .retraining import Study
+    from .study import Study
 
 UNKNOWN = Estimate(0.0, -np.inf, np.inf)
 _Array = NDArray[np.float64]
@@ -116,7 +115,7 @@ def gain(study: Study, name: str, pair: str, first: str, second: str) -> Estimat
     Parameters
     ----------
     study : Study
-        What :func:`rbmbook.studies.retraining.results` returned.
+        What :func:`rbmbook.studies.retraining.study.results` returned.
     name : str
         One of :data:`QUANTITIES`.
     pair : str

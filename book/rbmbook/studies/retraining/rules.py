@@ -16,17 +16,10 @@ from rbmbook.evidence.claims import Rule
 from rbmbook.evidence.rules import Finding, Mark, Part, above, below, finding, missing
 from rbmbook.evidence.words import span
 
-from .retraining_effects import (
-    QUANTITIES,
-    bootstrap_difference,
-    bootstrap_mean,
-    gain,
-    share_explained,
-    values_of,
-)
+from .effects import QUANTITIES, bootstrap_difference, bootstrap_mean, gain, share_explained, values_of
 
 if TYPE_CHECKING:
-    from .retraining import Study
+    from .study import Study
 
 RECOVERED = 0.90
 """Q above this is near 1: the paper's axis of Q for machines that were not pruned begins here (its Fig. 2)."""

@@ -7,13 +7,6 @@ import xarray as xr
 from rbmbook.evidence.claims import load_claims
 from rbmbook.evidence.estimates import Estimate
 from rbmbook.evidence.words import count_words
-from rbmbook.studies import (
-    retraining,
-    retraining_claims,
-    retraining_effects,
-    retraining_numbers,
-    retraining_rules,
-)
 from rbmbook.studies.couplings_pca import claims as couplings_pca_claims
 from rbmbook.studies.couplings_pca import classes as couplings_separation
 from rbmbook.studies.couplings_pca import figures as plane_figures
@@ -25,11 +18,16 @@ from rbmbook.studies.digits import arms as mnist_arms
 from rbmbook.studies.digits import standard as mnist_standard
 from rbmbook.studies.digits.arms import ARMS, EVERYWHERE
 from rbmbook.studies.digits.drops import MEASURES
-from rbmbook.studies.retraining import Study
-from rbmbook.studies.retraining_effects import UNKNOWN, bootstrap_difference, bootstrap_mean, gain
+from rbmbook.studies.retraining import claims as retraining_claims
+from rbmbook.studies.retraining import effects as retraining_effects
+from rbmbook.studies.retraining import figures
+from rbmbook.studies.retraining import numbers as retraining_numbers
+from rbmbook.studies.retraining import rules as retraining_rules
+from rbmbook.studies.retraining import study as retraining
+from rbmbook.studies.retraining.effects import UNKNOWN, bootstrap_difference, bootstrap_mean, gain
+from rbmbook.studies.retraining.study import Study
 from rbmbook.studies.scorecard import CATALOGUE
 from rbmlib.analysis.separation import separation
-from rbmlib.figures import retraining as figures
 from rbmlib.mnist.images import Images
 
 BOOK = dict(retraining.PROFILES["book"].parameters)

@@ -171,7 +171,7 @@ def effects_table(effects: xr.Dataset, quantity: str, label: str, unit: str) -> 
     Parameters
     ----------
     effects : xarray.Dataset
-        Of :func:`rbmbook.studies.retraining_effects.decomposition`.
+        Of :func:`rbmbook.studies.retraining.effects.decomposition`.
     quantity : str
         Name of the quantity.
     label, unit : str

@@ -16,11 +16,11 @@ from rbmbook.evidence.rules import Finding, Part
 from rbmbook.evidence.words import DASH, MINUS
 from rbmlib.analysis.drops import NEVER
 
-from .retraining_effects import bootstrap_mean, decomposition, gain
-from .retraining_rules import FAILED, RULES, counted, spanned
+from .effects import bootstrap_mean, decomposition, gain
+from .rules import FAILED, RULES, counted, spanned
 
 if TYPE_CHECKING:
-    from .retraining import Study
+    from .study import Study
 
 
 class Derived(NamedTuple):
@@ -31,7 +31,7 @@ class Derived(NamedTuple):
     findings : dict of str to Finding
         What the rules found, by the claim's id.
     effects : xarray.Dataset
-        Of :func:`rbmbook.studies.retraining_effects.decomposition`.
+        Of :func:`rbmbook.studies.retraining.effects.decomposition`.
     positions : dict of (str, str, str) to Estimate
         Mean position and width of the drop of Q with its interval by kind, pair and arm.
     """
@@ -47,7 +47,7 @@ def derived(study: Study) -> Derived:
     Parameters
     ----------
     study : Study
-        What :func:`rbmbook.studies.retraining.results` returned.
+        What :func:`rbmbook.studies.retraining.study.results` returned.
     """
     drops = study.drops.sel(measure="quality")
     positions = {
@@ -76,11 +76,11 @@ def numbers(
     Parameters
     ----------
     study : Study
-        What :func:`rbmbook.studies.retraining.results` returned.
+        What :func:`rbmbook.studies.retraining.study.results` returned.
     found : Derived
         What :func:`derived` made of it.
     verdicts : iterable of Verdict
-        What :func:`rbmbook.studies.retraining_claims.settle` made of it.
+        What :func:`rbmbook.studies.retraining.claims.settle` made of it.
     parameters : mapping
         The parameters that it was given.
     """
