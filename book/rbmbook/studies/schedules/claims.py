@@ -15,11 +15,11 @@ from rbmbook.evidence.rules import Finding, Part, other_setting
 from rbmbook.evidence.words import DASH
 from rbmbook.evidence.words import removed_percent as percent
 from rbmbook.lab.profiles import label, resolve
+from rbmbook.studies.ising.standard import CRITICAL, PARAMAGNETIC, missing_fields, too_few_seeds
 
-from . import schedules
-from . import schedules_rules as rules
-from .ising.standard import CRITICAL, PARAMAGNETIC, missing_fields, too_few_seeds
-from .schedules import PROFILES, STANDARD
+from . import rules
+from . import study as schedules
+from .study import PROFILES, STANDARD
 
 FIRST_STEPS = (0.1, 0.2, 0.3, 0.4)
 """The first steps that the paper names, from 10 to 40 %."""
@@ -74,7 +74,7 @@ def settle(results: xr.Dataset, parameters: Mapping[str, Any]) -> list[Verdict]:
     Parameters
     ----------
     results : xarray.Dataset
-        What :func:`rbmbook.studies.schedules.results` returned.
+        What :func:`rbmbook.studies.schedules.study.results` returned.
     parameters : mapping
         The parameters that it was given.
 

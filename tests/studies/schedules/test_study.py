@@ -7,13 +7,13 @@ import pytest
 import xarray as xr
 
 from rbmbook.evidence.curves import doubled
-from rbmbook.studies import schedules, schedules_claims
-from rbmbook.studies import schedules_rules as rules
 from rbmbook.studies.ising.cells import draw_data
 from rbmbook.studies.ising.reference import MEASURES
-from rbmbook.studies.schedules import PROFILES, STANDARD
-from rbmbook.studies.schedules_cells import prune_along
-from rbmlib.figures import schedules as figures
+from rbmbook.studies.schedules import claims as schedules_claims
+from rbmbook.studies.schedules import figures, rules
+from rbmbook.studies.schedules import study as schedules
+from rbmbook.studies.schedules.cells import prune_along
+from rbmbook.studies.schedules.study import PROFILES, STANDARD
 from rbmlib.kernels.initialisation import derived_seed
 from rbmlib.pruning import prune_mask, schedule, schedule_from_fractions
 from rbmlib.rbm import RBM

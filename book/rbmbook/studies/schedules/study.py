@@ -21,11 +21,11 @@ from rbmbook.lab.cell import Cell
 from rbmbook.lab.collect import gather
 from rbmbook.lab.profiles import Profile, resolve
 from rbmbook.lab.sweep import sweep
+from rbmbook.studies.ising import standard as tfim_standard
+from rbmbook.studies.ising.machines import pruning_cell, seeds_of_run
 from rbmlib.pruning import CRITERIA, schedule, schedule_from_fractions
 
-from .ising import standard as tfim_standard
-from .ising.machines import pruning_cell, seeds_of_run
-from .schedules_cells import prune_along
+from .cells import prune_along
 
 STANDARD = "standard"
 LONGEST = 1000

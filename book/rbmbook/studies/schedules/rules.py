@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 
 from rbmbook.evidence.estimates import Estimate, mean_interval
 from rbmbook.evidence.rules import Finding, Mark, Part, finding
+from rbmbook.studies.ising.standard import PLOTTED
 
-from .ising.standard import PLOTTED
-from .schedules import STANDARD
+from .study import STANDARD
 
 MARGIN = 2.0
 """Two curves that differ by less than this factor at equal removed fraction do not differ in kind."""

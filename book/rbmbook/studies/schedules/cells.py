@@ -7,11 +7,10 @@ from dataclasses import replace
 import numpy as np
 import xarray as xr
 
+from rbmbook.studies.ising.cells import PORTABLE, Recipe, draw_data, measure_stages
 from rbmlib.kernels.initialisation import derived_seed
 from rbmlib.pruning import prune_and_finetune, schedule_from_fractions
 from rbmlib.rbm import RBM
-
-from .ising.cells import PORTABLE, Recipe, draw_data, measure_stages
 
 
 def prune_along(

@@ -86,7 +86,7 @@ def schedule_curves(results: xr.Dataset) -> InlineHTML:
     Parameters
     ----------
     results : xarray.Dataset
-        What :func:`rbmbook.studies.schedules.results` returned.
+        What :func:`rbmbook.studies.schedules.study.results` returned.
 
     Returns
     -------
@@ -133,7 +133,7 @@ def ratio_curves(ratios: xr.DataArray, margin: float, bands: Sequence[tuple[floa
     Parameters
     ----------
     ratios : xarray.DataArray
-        Ratios (run, field, measure, removed), as :func:`rbmbook.studies.schedules_rules.ratios` gives
+        Ratios (run, field, measure, removed), as :func:`rbmbook.studies.schedules.rules.ratios` gives
         them; NaN outside a run's range.
     margin : float
         Factor up to which curves do not differ: a shaded stripe.
@@ -174,7 +174,7 @@ def control_curves(results: xr.Dataset) -> InlineHTML:
     Parameters
     ----------
     results : xarray.Dataset
-        What :func:`rbmbook.studies.schedules.results` returned.
+        What :func:`rbmbook.studies.schedules.study.results` returned.
     """
     measures = _measured(results.pruning, ("kl", "mroe"))
     runs = [run for run in CONTROLS if run in results.run.values]
