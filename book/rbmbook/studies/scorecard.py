@@ -53,7 +53,7 @@ def studies() -> tuple[Study, ...]:
 
     The imports are plain statements because the freshness of the scorecard's page follows them to the rules.
     """
-    from rbmbook.studies import sparse_training, sparse_training_claims, tfim_pruning, tfim_pruning_claims
+    from rbmbook.studies import tfim_pruning, tfim_pruning_claims
     from rbmbook.studies.correlations import claims as correlations_claims
     from rbmbook.studies.correlations import study as correlations
     from rbmbook.studies.error_measures import claims as error_measures_claims
@@ -68,6 +68,8 @@ def studies() -> tuple[Study, ...]:
     from rbmbook.studies.rbm_graph import study as rbm_graph
     from rbmbook.studies.schedules import claims as schedules_claims
     from rbmbook.studies.schedules import study as schedules
+    from rbmbook.studies.sparse_training import claims as sparse_training_claims
+    from rbmbook.studies.sparse_training import study as sparse_training
 
     return (
         Study(rbm_graph_claims, (rbm_graph,)),

@@ -30,15 +30,15 @@ from rbmbook.lab.cell import Cell
 from rbmbook.lab.collect import gather
 from rbmbook.lab.profiles import Profile, resolve
 from rbmbook.lab.sweep import sweep
+from rbmbook.studies.ising import standard
+from rbmbook.studies.ising.cells import ground_state
+from rbmbook.studies.ising.machines import pruning_cell, seeds_of_run
+from rbmbook.studies.ising.reference import LONGEST_ENUMERATED_CHAIN
 from rbmlib.kernels.initialisation import derived_seed
 from rbmlib.masks import constructed_mask
 from rbmlib.pruning import schedule
 
-from . import sparse_training_cells as compute
-from .ising import standard
-from .ising.cells import ground_state
-from .ising.machines import pruning_cell, seeds_of_run
-from .ising.reference import LONGEST_ENUMERATED_CHAIN
+from . import cells as compute
 
 SHARES = (0.25, 0.5, 0.75, 1.0)
 """Shares of a mask's entries that the first ablation moves."""

@@ -1,8 +1,8 @@
 """What Golubeva & Melko say of machines that are sparse from the start (Fig. 5, sections III.B and IV), and what
 the results say of it.
 
-The rules are those of :mod:`rbmbook.studies.sparse_training_rules` and
-:mod:`rbmbook.studies.sparse_training_cluster_rules`. Training at a constant rate decides; the check with a
+The rules are those of :mod:`rbmbook.studies.sparse_training.rules` and
+:mod:`rbmbook.studies.sparse_training.cluster_rules`. Training at a constant rate decides; the check with a
 decaying rate is reported beside it.
 """
 
@@ -19,13 +19,12 @@ from rbmbook.evidence.claims import settle as settle_by
 from rbmbook.evidence.rules import Finding, Part, largest_excess, other_setting
 from rbmbook.evidence.words import DASH, number
 from rbmbook.lab.profiles import label, resolve
+from rbmbook.studies.ising.standard import FEWEST_SEEDS, missing_fields
 from rbmlib.clusters import clusters, standing_out
 
-from . import sparse_training
-from . import sparse_training_cluster_rules as cluster_rules
-from . import sparse_training_rules as rules
-from .ising.standard import FEWEST_SEEDS, missing_fields
-from .sparse_training import PROFILES, Study
+from . import cluster_rules, rules
+from . import study as sparse_training
+from .study import PROFILES, Study
 
 _FEW = ("A5.one-cluster-per-unit", "A5.breaking-degrades", "A5.clusters-relocate")
 """Claims that rest on the seeds of the ablations."""
@@ -169,7 +168,7 @@ def settle(study: Study, parameters: Mapping[str, Any]) -> list[Verdict]:
     Parameters
     ----------
     study : Study
-        What :func:`rbmbook.studies.sparse_training.results` returned.
+        What :func:`rbmbook.studies.sparse_training.study.results` returned.
     parameters : mapping
         The parameters that it was given.
 

@@ -1,5 +1,5 @@
 """Rules on clusters of large weights and on the two ablations that take them away (Golubeva & Melko, section
-III.B); thresholds and differences as in :mod:`rbmbook.studies.sparse_training_rules`.
+III.B); thresholds and differences as in :mod:`rbmbook.studies.sparse_training.rules`.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 
 from rbmbook.evidence.estimates import bootstrap_interval, mean_interval, paired_difference, slopes
 from rbmbook.evidence.rules import Finding, above, every, finding, largest, least, within
+from rbmbook.studies.tfim_pruning_rules import at_field
 from rbmlib.clusters import cluster_statistic
 
-from .sparse_training import SHARES, shuffled
-from .sparse_training_rules import COMPARABLE, FIELDS, UNIT, Errors, no_worse
-from .tfim_pruning_rules import at_field
+from .rules import COMPARABLE, FIELDS, UNIT, Errors, no_worse
+from .study import SHARES, shuffled
 
 ONE_CLUSTER = 0.75
 """Share of the hidden units that must have exactly one cluster for each to have one."""

@@ -7,12 +7,12 @@ import pytest
 
 from rbmbook.lab.store import Store
 from rbmbook.lab.sweep import sweep
-from rbmbook.studies import sparse_training
 from rbmbook.studies.ising.cells import Recipe, draw_data, ground_state
 from rbmbook.studies.ising.reference import MEASURES
-from rbmbook.studies.sparse_training import PROFILES, SHARES, shuffled
+from rbmbook.studies.sparse_training import figures
+from rbmbook.studies.sparse_training import study as sparse_training
+from rbmbook.studies.sparse_training.study import PROFILES, SHARES, shuffled
 from rbmlib.clusters import cluster_mask, standing_out
-from rbmlib.figures import sparse_training as figures
 from rbmlib.masks import constructed_mask
 from rbmlib.pruning import connected_components
 from rbmlib.rbm import RBM

@@ -6,11 +6,9 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from rbmbook.studies import sparse_training_claims as claims
-from rbmbook.studies import sparse_training_cluster_rules as cluster_rules
-from rbmbook.studies import sparse_training_rules as rules
 from rbmbook.studies.ising.reference import MEASURES
-from rbmbook.studies.sparse_training import PROFILES, Study, shuffled, variants
+from rbmbook.studies.sparse_training import claims, cluster_rules, rules
+from rbmbook.studies.sparse_training.study import PROFILES, Study, shuffled, variants
 
 BOOK = dict(PROFILES["book"].parameters)
 VARIANTS = list(variants(BOOK))

@@ -13,13 +13,12 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from rbmbook.studies.ising.cells import PORTABLE, Recipe, draw_data, train_recorded
 from rbmlib.clusters import cluster_mask, standing_out
 from rbmlib.kernels.initialisation import derived_seed
 from rbmlib.masks import constructed_mask, random_mask, shuffled_mask
 from rbmlib.pruning import connected_components, prune_and_finetune, schedule
 from rbmlib.rbm import RBM
-
-from .ising.cells import PORTABLE, Recipe, draw_data, train_recorded
 
 
 def train_and_prune(
