@@ -5,10 +5,11 @@ import pytest
 import xarray as xr
 
 from rbmbook.evidence.words import MOST_WORDS, count_words
-from rbmbook.studies import spectra, spectra_cells
-from rbmbook.studies import spectra_claims as rules
 from rbmbook.studies.digits import standard as mnist_standard
 from rbmbook.studies.digits.cells import machine_of, sample_pruned, train_machine
+from rbmbook.studies.spectra import cells as spectra_cells
+from rbmbook.studies.spectra import claims as rules
+from rbmbook.studies.spectra import study as spectra
 from rbmlib.analysis.compensation import compensate, mean_activities
 from rbmlib.analysis.marchenko_pastur import MarchenkoPastur
 from rbmlib.analysis.spectra import eigenvalues, truncate_modes

@@ -12,14 +12,13 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from rbmbook.studies.digits.cells import diluted_machine, machine_of
+from rbmbook.studies.digits.images import digits_of
+from rbmbook.studies.digits.retraining_cells import measured_along
 from rbmlib.analysis.compensation import compensate, mean_activities
 from rbmlib.analysis.spectra import eigenvalues, entry_variance, shuffled_spectra
 from rbmlib.persistent import LinearDecay, PersistentState, train_persistent
 from rbmlib.rbm import RBM
-
-from .digits.cells import diluted_machine, machine_of
-from .digits.images import digits_of
-from .digits.retraining_cells import measured_along
 
 DEPENDENT = "dependent on the processor (LAPACK)"
 NULLS = ("nothing", "rows")

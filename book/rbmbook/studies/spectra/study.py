@@ -16,11 +16,11 @@ import xarray as xr
 from rbmbook.lab.cell import Cell
 from rbmbook.lab.profiles import Profile, resolve
 from rbmbook.lab.sweep import sweep
+from rbmbook.studies.digits import judges as mnist_judges
+from rbmbook.studies.digits import standard as mnist_standard
 from rbmlib.kernels.initialisation import derived_seed
 
-from . import spectra_cells
-from .digits import judges as mnist_judges
-from .digits import standard as mnist_standard
+from . import cells as spectra_cells
 
 _DESIGN: dict[str, Any] = {
     "n_shuffles": 4,
@@ -210,7 +210,7 @@ class Study(NamedTuple):
     course : xarray.Dataset
         ``eigenvalues`` (replica, dilution, update, rank) along training.
     shared : xarray.Dataset
-        What :func:`rbmbook.studies.spectra_cells.compare_modes` gave, with the coordinates ``dilution`` and ``replica`` of
+        What :func:`rbmbook.studies.spectra.cells.compare_modes` gave, with the coordinates ``dilution`` and ``replica`` of
         every machine.
     """
 

@@ -20,12 +20,12 @@ from rbmbook.evidence.estimates import Estimate, bootstrap_interval, mean_interv
 from rbmbook.evidence.rules import Finding, Part, above, below, every, finding, missing, within
 from rbmbook.evidence.words import percent
 from rbmbook.lab.profiles import label, resolve
+from rbmbook.studies.digits.standard import other_machines
 from rbmlib.analysis.marchenko_pastur import MarchenkoPastur
 from rbmlib.analysis.spectra import bulk_distance, count_above, crossing_index, fit_bulk
 
-from . import spectra
-from .digits.standard import other_machines
-from .spectra import BIASES, PROFILES, Study
+from . import study as spectra
+from .study import BIASES, PROFILES, Study
 
 PAPER_RANK = 62
 """Where the paper's curves meet."""
@@ -235,7 +235,7 @@ def settle(study: Study, parameters: Mapping[str, Any]) -> list[Verdict]:
     Parameters
     ----------
     study : Study
-        What :func:`rbmbook.studies.spectra.results` returned.
+        What :func:`rbmbook.studies.spectra.study.results` returned.
     parameters : mapping
         The parameters that it was given.
     """

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from rbmbook.evidence.estimates import Estimate, bootstrap_interval, mean_interval
 from rbmbook.evidence.words import interval_text, joined, number, percent, span
 
-from .spectra import BIASES, Study
-from .spectra_claims import PAPER_RANK, above_edge, bulk_distances, crossings, pairs_of
+from .claims import PAPER_RANK, above_edge, bulk_distances, crossings, pairs_of
+from .study import BIASES, Study
 
 _Array = NDArray[np.float64]
 
@@ -30,7 +30,7 @@ def numbers(study: Study, p: Mapping[str, Any]) -> dict[str, str]:
     Parameters
     ----------
     study : Study
-        What :func:`rbmbook.studies.spectra.results` returned.
+        What :func:`rbmbook.studies.spectra.study.results` returned.
     p : mapping
         The parameters that it was given.
     """
@@ -189,5 +189,5 @@ def _modes_told(study: Study) -> str:
 
 
 def pair_names(dilution: _Array) -> list[str]:
-    """Names of the pairs of :func:`rbmbook.studies.spectra_claims.pairs_of`."""
+    """Names of the pairs of :func:`rbmbook.studies.spectra.claims.pairs_of`."""
     return [f"{100 * dilution[i]:.0f} and {percent(dilution[j])}" for i, j in pairs_of(len(dilution))]
