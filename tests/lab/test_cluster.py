@@ -35,7 +35,7 @@ from rbmbook.lab.profiles import resolve
 from rbmbook.lab.store import Store
 from rbmbook.lab.sweep import sweep
 from rbmbook.publish.project import Project
-from rbmbook.studies import tfim_pruning
+from rbmbook.studies.tfim_pruning import study as tfim_pruning
 
 PATIENCE = 120.0
 NO_PACKAGE = "raise ModuleNotFoundError(\"No module named 'rbmlib'\", name='rbmlib')\n"

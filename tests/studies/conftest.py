@@ -10,8 +10,8 @@ import pytest
 
 from rbmbook.lab.store import Store
 from rbmbook.lab.sweep import sweep
-from rbmbook.studies import tfim_pruning
 from rbmbook.studies.ising import standard
+from rbmbook.studies.tfim_pruning import study as tfim_pruning
 
 TINY_RUN = {
     "n_spins": 6, "n_hidden": 3, "fields": [1.0, 2.0], "n_seeds": 2, "n_samples": 400, "k": 2, "batch_size": 50, "n_epochs": 6,

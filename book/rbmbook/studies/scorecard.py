@@ -53,7 +53,6 @@ def studies() -> tuple[Study, ...]:
 
     The imports are plain statements because the freshness of the scorecard's page follows them to the rules.
     """
-    from rbmbook.studies import tfim_pruning, tfim_pruning_claims
     from rbmbook.studies.correlations import claims as correlations_claims
     from rbmbook.studies.correlations import study as correlations
     from rbmbook.studies.error_measures import claims as error_measures_claims
@@ -70,6 +69,8 @@ def studies() -> tuple[Study, ...]:
     from rbmbook.studies.schedules import study as schedules
     from rbmbook.studies.sparse_training import claims as sparse_training_claims
     from rbmbook.studies.sparse_training import study as sparse_training
+    from rbmbook.studies.tfim_pruning import claims as tfim_pruning_claims
+    from rbmbook.studies.tfim_pruning import study as tfim_pruning
 
     return (
         Study(rbm_graph_claims, (rbm_graph,)),

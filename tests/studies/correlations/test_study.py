@@ -8,7 +8,6 @@ import pytest
 
 from rbmbook.lab.store import Store
 from rbmbook.lab.sweep import sweep
-from rbmbook.studies import tfim_pruning
 from rbmbook.studies.correlations import decay as correlations_rules
 from rbmbook.studies.correlations import figures
 from rbmbook.studies.correlations import numbers as correlations_numbers
@@ -23,6 +22,7 @@ from rbmbook.studies.ising.long_chain_cells import (
     prune_large,
 )
 from rbmbook.studies.ising.long_chains import n_seeds
+from rbmbook.studies.tfim_pruning import study as tfim_pruning
 from rbmlib.pruning import connected_components
 from rbmlib.quantum.observables import exact_observables
 

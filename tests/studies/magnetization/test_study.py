@@ -57,7 +57,7 @@ def test_a_seed_has_three_cells_and_shares_its_machines_with_the_error_measures(
 
 
 def test_machines_are_those_of_the_pruning_study_under_other_seeds(tiny_run):
-    from rbmbook.studies import tfim_pruning
+    from rbmbook.studies.tfim_pruning import study as tfim_pruning
 
     theirs = {cell for cell in tfim_pruning.cells() if cell.name.endswith("prune_trained")}
     assert not theirs & set(magnetization.cells())

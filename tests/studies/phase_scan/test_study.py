@@ -44,7 +44,7 @@ def test_the_notebooks_own_parameters_are_the_book_profile(declared_defaults):
 
 
 def test_the_book_profile_shares_the_standard_runs_of_the_two_fields():
-    from rbmbook.studies import tfim_pruning
+    from rbmbook.studies.tfim_pruning import study as tfim_pruning
 
     cells = phase_scan.cells()
     # Eight fields: a ground state each, and for ten seeds a run and its even part.

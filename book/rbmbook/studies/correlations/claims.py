@@ -33,7 +33,7 @@ from rbmbook.evidence.words import joined, number, percent, span
 from rbmbook.lab.profiles import label, resolve
 from rbmbook.studies.ising.long_chains import n_seeds
 from rbmbook.studies.ising.standard import CRITICAL, PARAMAGNETIC, missing_fields
-from rbmbook.studies.tfim_pruning_rules import at_field
+from rbmbook.studies.tfim_pruning.rules import at_field
 
 from . import decay as rules
 from . import study as correlations

@@ -2,7 +2,7 @@ r"""Spin correlations of pruned RBMs against the length of the chain (Golubeva &
 
 For each length, field and seed a dense RBM is trained on measurements of the ground state and pruned a tenth of the
 remaining weights at a time; at every stage the correlation C(d) from the middle of the chain is measured. Chains that
-can be enumerated are the cells of :mod:`rbmbook.studies.tfim_pruning`, where C(d) is exact; for longer ones
+can be enumerated are the cells of :mod:`rbmbook.studies.tfim_pruning.study`, where C(d) is exact; for longer ones
 (:mod:`rbmbook.studies.ising.long_chain_cells`) it comes from Gibbs chains.
 
 Beside the long chains stand two checks of what their results rest on: training that goes on for longer, and Gibbs

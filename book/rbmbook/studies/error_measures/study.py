@@ -1,7 +1,7 @@
 """Error measures against the Kullback-Leibler divergence, through training and pruning (Golubeva & Melko,
 Fig. 6 and App. B).
 
-Machines are trained and pruned as in :mod:`rbmbook.studies.tfim_pruning`, with seeds of their own; every
+Machines are trained and pruned as in :mod:`rbmbook.studies.tfim_pruning.study`, with seeds of their own; every
 measure is known by enumeration, every few epochs and at every pruning stage.
 """
 

@@ -2,7 +2,7 @@
 share.
 
 A cell draws measurements of the ground state, trains a machine on them and measures it;
-:mod:`rbmbook.studies.tfim_pruning` and other studies say which cells they want. Two studies that ask for
+:mod:`rbmbook.studies.tfim_pruning.study` and other studies say which cells they want. Two studies that ask for
 the same cell share its result.
 """
 

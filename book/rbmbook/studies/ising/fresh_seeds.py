@@ -1,4 +1,4 @@
-"""Machines trained and pruned as in :mod:`rbmbook.studies.tfim_pruning`, for studies that look at them from
+"""Machines trained and pruned as in :mod:`rbmbook.studies.tfim_pruning.study`, for studies that look at them from
 another side.
 
 The cells are those of that study, by contrastive divergence; studies that ask for the same seeds share them.

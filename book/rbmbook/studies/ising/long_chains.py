@@ -97,7 +97,7 @@ def main_cell(p: Mapping[str, Any], n_spins: int, field: float, seed: int) -> Ce
     """The machines of one length, field and seed, dense and pruned.
 
     Other studies of these machines take this cell as an input. Seeds are those of
-    :mod:`rbmbook.studies.tfim_pruning`, which shares the cells of its length.
+    :mod:`rbmbook.studies.tfim_pruning.study`, which shares the cells of its length.
     """
     field = float(field)
     here = {**p, "n_spins": n_spins, "n_hidden": n_hidden(p, n_spins)}

@@ -1,7 +1,7 @@
 """The standard pruning runs, as other studies take them up: contrastive divergence and nothing beside it.
 
 A study that is about these runs, or compares others with them, has their parameters under the names of
-:mod:`rbmbook.studies.tfim_pruning` and asks for the same cells, so that no machine is trained twice.
+:mod:`rbmbook.studies.tfim_pruning.study` and asks for the same cells, so that no machine is trained twice.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 r"""The magnetization of pruned machines (Golubeva & Melko, Fig. 3).
 
 Machines are trained on measurements of a ground state and pruned as in
-:mod:`rbmbook.studies.tfim_pruning`, with seeds of their own. Of every stage the distribution of the number
+:mod:`rbmbook.studies.tfim_pruning.study`, with seeds of their own. Of every stage the distribution of the number
 of up spins, and with it of :math:`m = \frac{1}{N} \sum_i \sigma^z_i`, is known by enumeration where the chain
 is short enough. Beside it stand Gibbs samples, as many as the paper draws, from chains that started in both
 ordered states. How often v occurs for one -v is counted in the samples and in the training set.

@@ -1,7 +1,7 @@
 """How much can be pruned through the transition of the Ising chain: the standard runs at more fields.
 
 Golubeva & Melko prune at h/J = 1 and at h/J = 2. Here the standard runs of
-:mod:`rbmbook.studies.tfim_pruning` are made from deep in the ordered phase to the paramagnet; the two of
+:mod:`rbmbook.studies.tfim_pruning.study` are made from deep in the ordered phase to the paramagnet; the two of
 the paper are among them. What the state itself has to say, its entanglement, stands beside them.
 
 Below h/J = 1 the ground state of a finite chain is a superposition of two wells, magnetization up and down,

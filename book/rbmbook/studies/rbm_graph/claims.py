@@ -16,7 +16,7 @@ from rbmbook.evidence.rules import Finding, Part, above, finding, other_setting
 from rbmbook.evidence.words import DASH, percent, span
 from rbmbook.lab.profiles import label, resolve
 from rbmbook.studies.ising.standard import CRITICAL, PARAMAGNETIC, missing_fields, too_few_seeds
-from rbmbook.studies.tfim_pruning_rules import at_field
+from rbmbook.studies.tfim_pruning.rules import at_field
 from rbmlib.pruning import connected_components, weight_concentration
 
 from . import study as rbm_graph

@@ -1,7 +1,7 @@
 """The graph of a small machine before and after pruning (Golubeva & Melko, Fig. 1).
 
 Ten spins and five hidden units, trained, pruned and trained on as in the standard runs of
-:mod:`rbmbook.studies.tfim_pruning`. Beside the machines of every stage stands the one that training
+:mod:`rbmbook.studies.tfim_pruning.study`. Beside the machines of every stage stands the one that training
 started from, which follows from its seed.
 """
 

@@ -1,6 +1,6 @@
 """Other ways to prune the same machines (Golubeva & Melko, appendix A).
 
-Every run starts from the dense machine of a standard run of :mod:`rbmbook.studies.tfim_pruning`, on the
+Every run starts from the dense machine of a standard run of :mod:`rbmbook.studies.tfim_pruning.study`, on the
 same data. *Schedules* take a tenth to four tenths of the weights at once and go on in small steps, until as
 few are left as at the end of the standard schedule. Each step is followed by the standard fine-tuning, so that
 small steps add up to more of it; one more run halves the epochs of the small steps, which makes the training

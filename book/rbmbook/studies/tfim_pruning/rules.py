@@ -29,9 +29,8 @@ from rbmbook.evidence.rules import (
     within,
 )
 from rbmbook.evidence.words import percent
+from rbmbook.studies.ising.standard import CRITICAL, MEASURE_NAMES, PARAMAGNETIC, PHYSICAL, PLOTTED
 from rbmlib.pruning import first_necessarily_disconnected, nominal_remaining
-
-from .ising.standard import CRITICAL, MEASURE_NAMES, PARAMAGNETIC, PHYSICAL, PLOTTED
 
 ONSET_BAND = 0.10
 """How far from the paper's percentage an onset may lie (share of the weights)."""

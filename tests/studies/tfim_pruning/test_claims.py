@@ -7,11 +7,10 @@ import pytest
 import xarray as xr
 
 from rbmbook.evidence.curves import onsets
-from rbmbook.studies import tfim_pruning_claims as claims
-from rbmbook.studies import tfim_pruning_rules as rules
 from rbmbook.studies.ising.reference import MEASURES
 from rbmbook.studies.ising.standard import PLOTTED
-from rbmbook.studies.tfim_pruning import PROFILES, Study
+from rbmbook.studies.tfim_pruning import claims, rules
+from rbmbook.studies.tfim_pruning.study import PROFILES, Study
 from rbmlib.pruning import schedule
 
 KEPT = schedule(162, 0.1, 18)

@@ -1,7 +1,7 @@
 """What Golubeva & Melko say of Fig. 2, Table I and the sensitivity of observables, and what the results say
 of it.
 
-The rules are those of :mod:`rbmbook.studies.tfim_pruning_rules`. Contrastive divergence decides; the exact
+The rules are those of :mod:`rbmbook.studies.tfim_pruning.rules`. Contrastive divergence decides; the exact
 gradient and the other choices of the hyperparameter check are reported beside it.
 """
 
@@ -20,12 +20,19 @@ from rbmbook.evidence.estimates import paired_difference
 from rbmbook.evidence.rules import Finding, Part, largest, least, missing, other_setting
 from rbmbook.evidence.words import DASH, MINUS, percent, removed_percent
 from rbmbook.lab.profiles import label, resolve
+from rbmbook.studies.ising.standard import (
+    CRITICAL,
+    MEASURE_NAMES,
+    PARAMAGNETIC,
+    PLOTTED,
+    missing_fields,
+    too_few_seeds,
+)
 from rbmlib.pruning import min_weights_to_connect, weight_concentration
 
-from . import tfim_pruning
-from . import tfim_pruning_rules as rules
-from .ising.standard import CRITICAL, MEASURE_NAMES, PARAMAGNETIC, PLOTTED, missing_fields, too_few_seeds
-from .tfim_pruning import PROFILES, Study
+from . import rules
+from . import study as tfim_pruning
+from .study import PROFILES, Study
 
 # --- verdicts -------------------------------------------------------------------------------------------------------
 
@@ -169,7 +176,7 @@ def settle(study: Study, parameters: Mapping[str, Any]) -> list[Verdict]:
     Parameters
     ----------
     study : Study
-        What :func:`rbmbook.studies.tfim_pruning.results` returned.
+        What :func:`rbmbook.studies.tfim_pruning.study.results` returned.
     parameters : mapping
         The parameters that it was given.
 

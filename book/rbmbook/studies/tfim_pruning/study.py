@@ -24,11 +24,10 @@ from rbmbook.lab.cell import Cell
 from rbmbook.lab.collect import gather
 from rbmbook.lab.profiles import Profile, resolve
 from rbmbook.lab.sweep import sweep
+from rbmbook.studies.ising import standard
+from rbmbook.studies.ising.cells import train_only
+from rbmbook.studies.ising.machines import TRAINING, cell_of_run, measured, pruning_cell, with_schedule
 from rbmlib.likelihood import LARGEST_HIDDEN_LAYER
-
-from .ising import standard
-from .ising.cells import train_only
-from .ising.machines import TRAINING, cell_of_run, measured, pruning_cell, with_schedule
 
 ALGORITHMS = ("cd", "exact")
 

@@ -7,9 +7,9 @@ import pytest
 
 from rbmbook.lab.store import Store
 from rbmbook.lab.sweep import sweep
-from rbmbook.studies import tfim_pruning
 from rbmbook.studies.ising.reference import MEASURES, Reference
-from rbmbook.studies.tfim_pruning import PROFILES
+from rbmbook.studies.tfim_pruning import study as tfim_pruning
+from rbmbook.studies.tfim_pruning.study import PROFILES
 from rbmlib.pruning import connected_components
 from rbmlib.quantum.mps import MatrixProductState
 from rbmlib.rbm import RBM

@@ -1,0 +1,1 @@
+"""The study of the notebook ``tfim_pruning``."""
