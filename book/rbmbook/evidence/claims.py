@@ -7,7 +7,7 @@ import math
 import re
 import subprocess
 import tomllib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
@@ -306,3 +306,24 @@ def settle(
             )
         )
     return settled
+
+
+def told(
+    rules: Mapping[str, Rule], findings: Mapping[str, Finding], verdicts: Iterable[Verdict]
+) -> dict[str, str]:
+    """Under a claim's id what was found, in a sentence; under ``...-verdict`` what that makes of the claim.
+
+    A run that cannot settle a claim has the sentence all the same, and says why with the verdict.
+    """
+    texts = {}
+    for verdict in verdicts:
+        found = findings[verdict.id]
+        lead = found.lead
+        texts[verdict.id] = (
+            rules[verdict.id].says(found.parts) if found.parts else f"{lead[0].upper()}{lead[1:]}."
+        )
+        reason = (
+            "" if verdict.parts else f" ({verdict.reason[0].lower()}{verdict.reason[1:].removesuffix('.')})"
+        )
+        texts[f"{verdict.id}-verdict"] = f"{verdict.verdict}{reason}."
+    return texts

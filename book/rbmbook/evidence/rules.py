@@ -15,8 +15,10 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
+import numpy as np
+
 from .estimates import Estimate
-from .words import interval_text
+from .words import interval_text, span
 
 Mark = Literal["holds", "fails", "open"]
 MARKS: tuple[Mark, ...] = ("holds", "fails", "open")
@@ -269,3 +271,20 @@ def other_setting(parameters: Mapping[str, Any], expected: Mapping[str, Any]) ->
         if parameters[name] != value:
             return f"settled for {name} = {value}; this run has {parameters[name]}"
     return None
+
+
+def beside_them(parts: Iterable[Part]) -> str:
+    """What parts that decide nothing say, with their marks."""
+    return "Beside it: " + "; ".join(f"{part.told} ({part.mark})" for part in parts)
+
+
+def counted(parts: Iterable[Part], mark: Mark = "holds") -> str:
+    """``3 of 4``: how many parts that are no premises have a mark."""
+    own = [part for part in parts if not part.premise]
+    return f"{sum(part.mark == mark for part in own)} of {len(own)}"
+
+
+def spanned(parts: Iterable[Part], form: str = "+.2g") -> str:
+    """``+0.1 to +0.4 nats``: the range of the values, with their unit; parts without a bound are left out."""
+    known = [part for part in parts if np.isfinite(part.estimate.low) or np.isfinite(part.estimate.high)]
+    return span((part.estimate.value for part in known), known[0].unit, form) if known else "unknown"

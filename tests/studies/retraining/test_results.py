@@ -16,7 +16,7 @@ from rbmbook.studies.couplings_pca import study as couplings_pca
 from rbmbook.studies.couplings_pca.classes import CONTRASTS, difference, kinship, left_out, panel
 from rbmbook.studies.digits import arms as mnist_arms
 from rbmbook.studies.digits import standard as mnist_standard
-from rbmbook.studies.digits.arms import ARMS, EVERYWHERE
+from rbmbook.studies.digits.arms import ARMS, EVERYWHERE, objection
 from rbmbook.studies.digits.drops import MEASURES
 from rbmbook.studies.retraining import claims as retraining_claims
 from rbmbook.studies.retraining import effects as retraining_effects
@@ -456,5 +456,5 @@ def test_every_claim_of_both_figures_has_a_rule():
     ],
 )
 def test_a_run_at_another_setting_settles_nothing(changed, reason):
-    said = retraining_claims.objection({**BOOK, **changed})
+    said = objection({**BOOK, **changed})
     assert said is None if reason is None else said.startswith(reason)

@@ -20,7 +20,7 @@ from rbmbook.drawing import style
 from rbmbook.drawing.inline_svg import InlineHTML, inline_svg
 from rbmbook.drawing.panels import percent
 from rbmbook.drawing.slider import slider
-from rbmbook.studies.mnist_dilution.figures import LABELS, LOOKS, MARKS, PANEL, dilution_axis
+from rbmbook.studies.digits.panels import LABELS, LOOKS, MARKS, PANEL, dilution_axis
 from rbmlib.analysis.collapse import overlap_cost, rescaled_total
 
 PLAIN, COMPENSATED = "as trained", "compensated"

@@ -32,8 +32,7 @@ from rbmbook.evidence.rules import (
 from rbmbook.evidence.words import joined, number, percent, span
 from rbmbook.lab.profiles import label, resolve
 from rbmbook.studies.ising.long_chains import n_seeds
-from rbmbook.studies.ising.standard import CRITICAL, PARAMAGNETIC, missing_fields
-from rbmbook.studies.tfim_pruning.rules import at_field
+from rbmbook.studies.ising.standard import CRITICAL, PARAMAGNETIC, at_field, missing_fields
 
 from . import decay as rules
 from . import study as correlations

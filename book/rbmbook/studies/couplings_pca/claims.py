@@ -11,7 +11,7 @@ from typing import Any
 from rbmbook.evidence.claims import Verdict
 from rbmbook.evidence.claims import settle as settle_by
 from rbmbook.lab.profiles import label, resolve
-from rbmbook.studies.retraining.claims import objection
+from rbmbook.studies.digits.arms import objection
 
 from . import study as couplings_pca
 from .rules import RULES

@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
-from rbmbook.evidence.claims import Verdict
+from rbmbook.evidence.claims import Verdict, told
 from rbmbook.evidence.rules import Finding
 from rbmbook.evidence.words import span
-from rbmbook.studies.retraining.numbers import told
 
 from .classes import AXES, arms_and_replicas, gram_of
 from .rules import RULES, VANISHES

@@ -14,8 +14,17 @@ import numpy as np
 
 from rbmbook.evidence.claims import Rule
 from rbmbook.evidence.estimates import Estimate
-from rbmbook.evidence.rules import Finding, Part, above, finding, missing, within
-from rbmbook.studies.retraining.rules import beside_them, counted, spanned
+from rbmbook.evidence.rules import (
+    Finding,
+    Part,
+    above,
+    beside_them,
+    counted,
+    finding,
+    missing,
+    spanned,
+    within,
+)
 
 from .classes import difference, kinship
 

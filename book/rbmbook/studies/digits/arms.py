@@ -36,6 +36,14 @@ from . import cells as mnist_cells
 from . import judges as mnist_judges
 from . import retraining_cells
 from . import standard as mnist_standard
+from .standard import other_machines
+
+FEWEST_DECIDING = 5
+"""Fewer say little of a spread."""
+FEWEST_SAMPLES = 1000
+"""E_AAI of fewer samples says little."""
+PAIRS = ([0.0, 0.86], [0.2, 0.888], [0.4, 0.916], [0.6, 0.944])
+"""The four cases: at these p nearly all frozen machines have failed."""
 
 ARMS = (
     "frozen", "compensated", "biases", "retrained", "same-mask", "reference", "random-kept", "rewound", "same-mask-2",
@@ -209,3 +217,15 @@ def design(p: Mapping[str, Any]) -> Iterator[tuple[tuple[float, float], int, str
 def label_of(pair: Sequence[float]) -> str:
     """What a pair (p0, p) is called: ``(20, 88.8) %``."""
     return f"({100 * pair[0]:g}, {100 * pair[1]:g}) %"
+
+
+def objection(p: Mapping[str, Any]) -> str | None:
+    """Why a run cannot settle the claims, which are about the paper's setting and four cases; None if it can."""
+    if differs := other_machines(p):
+        return differs
+    if [list(pair) for pair in p["pairs"]] != list(PAIRS):
+        return f"settled for pairs (p0, p) = {list(PAIRS)}; this run has {p['pairs']}"
+    for name, fewest in (("n_replicas", FEWEST_DECIDING), ("n_samples", FEWEST_SAMPLES)):
+        if p[name] < fewest:
+            return f"settled for {name} of at least {fewest}; this run has {p[name]}"
+    return None

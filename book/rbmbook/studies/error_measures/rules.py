@@ -24,8 +24,7 @@ from rbmbook.evidence.estimates import Estimate, mean_interval
 from rbmbook.evidence.estimates import slopes as least_squares
 from rbmbook.evidence.rules import Finding, Part, above, below, finding, largest_excess, least
 from rbmbook.evidence.words import percent
-from rbmbook.studies.ising.standard import CRITICAL, FEWEST_SEEDS, PARAMAGNETIC, PHYSICAL
-from rbmbook.studies.tfim_pruning.rules import at_field
+from rbmbook.studies.ising.standard import CRITICAL, FEWEST_SEEDS, PARAMAGNETIC, PHYSICAL, at_field
 
 FIELDS = (CRITICAL, PARAMAGNETIC)
 NAMES = {"eroe": "eROE", "mroe": "mROE", "correlation_mse": "C_MSE"}

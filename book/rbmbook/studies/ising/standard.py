@@ -138,3 +138,8 @@ def missing_fields(fields: Iterable[float]) -> str | None:
 def too_few_seeds(n_seeds: int) -> str | None:
     """An interval over so few seeds says nothing."""
     return f"needs at least {FEWEST_SEEDS} seeds; this run has {n_seeds}" if n_seeds < FEWEST_SEEDS else None
+
+
+def at_field(field: float) -> str:
+    """A field in the names of parts."""
+    return f"h/J = {field:g}"

@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 from rbmbook.drawing import style
 from rbmbook.drawing.inline_svg import InlineHTML, inline_svg
 from rbmbook.evidence.estimates import Estimate
-
-from .figures import LABELS, LOOKS, MARKS, PANEL, dilution_axis
+from rbmbook.studies.digits.panels import LABELS, LOOKS, MARKS, PANEL, dilution_axis
 
 _GREY = style.COLORS["grey"]
 

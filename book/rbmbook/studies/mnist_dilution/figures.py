@@ -22,35 +22,16 @@ from matplotlib.ticker import (
     NullLocator,
     PercentFormatter,
 )
-from numpy.typing import NDArray
 
 from rbmbook.drawing import style
 from rbmbook.drawing.inline_svg import InlineHTML, inline_svg
 from rbmbook.drawing.panels import percent
+from rbmbook.studies.digits.panels import LABELS, LOGARITHMIC, LOOKS, MARKS, PANEL, dilution_axis
 from rbmlib.mnist.diversity import FEWEST_ACCEPTED
-
-PANEL = style.COLUMN_WIDTH / 2
-LABELS = {
-    "quality": "Q",
-    "quality_other": "Q, other judge",
-    "imbalance": "$d_f$",
-    "digits": "effective digits",
-    "aai": "$E_\\mathrm{AAI}$",
-    "second_moment": "$E^{(2)}$",
-}
-"""What a measure is called on an axis."""
-
-LOGARITHMIC = ("imbalance", "aai", "second_moment")
-"""Measures that fall to a floor, drawn on a logarithmic axis."""
 
 ORDERS = {"magnitude": "smallest first", "random": "at random", "largest": "largest first"}
 """What an order of pruning is called in a legend."""
 
-LOOKS = dict(zip(("quality", "quality_other", "digits", "aai", "second_moment"), style.CYCLE, strict=True))
-"""A measure's colour where several stand in one panel."""
-
-MARKS = dict(zip(LOOKS, ("o", "s", "v", "^", "D"), strict=True))
-"""And its mark."""
 
 _BLUE, _ORANGE, _GREY = (style.COLORS[name] for name in ("blue", "orange", "grey"))
 _TOO_FEW = {"imbalance": f"No d_f: of no machine {FEWEST_ACCEPTED} samples or more pass for digits."}
@@ -360,14 +341,6 @@ def _dots(
     known = np.isfinite(rows).any(axis=0)
     axes.plot(x[known], rows.T[known], mark, color=color, markersize=2.6, alpha=0.5, markeredgewidth=0)
     axes.plot(x[known], np.nanmean(rows[:, known], axis=0), color=color, linewidth=1.4, label=label or None)
-
-
-def dilution_axis(axes: Axes, of: xr.Dataset | NDArray[np.float64]) -> None:
-    """Label the horizontal axis as that of p0, over all dilutions of a run."""
-    dilution = of.dilution.values if isinstance(of, xr.Dataset) else of
-    axes.set_xlim(min(dilution) - 0.04, max(dilution) + 0.04)
-    axes.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0, symbol=""))
-    axes.set_xlabel("$p_0$, zero from the start (%)")
 
 
 def _dilution_legend(figure: Figure, axes: Axes) -> None:

@@ -15,8 +15,7 @@ from rbmbook.evidence.estimates import mean_interval, paired_difference
 from rbmbook.evidence.rules import Finding, Part, above, finding, other_setting
 from rbmbook.evidence.words import DASH, percent, span
 from rbmbook.lab.profiles import label, resolve
-from rbmbook.studies.ising.standard import CRITICAL, PARAMAGNETIC, missing_fields, too_few_seeds
-from rbmbook.studies.tfim_pruning.rules import at_field
+from rbmbook.studies.ising.standard import CRITICAL, PARAMAGNETIC, at_field, missing_fields, too_few_seeds
 from rbmlib.pruning import connected_components, weight_concentration
 
 from . import study as rbm_graph

@@ -20,7 +20,7 @@ from rbmbook.drawing import style
 from rbmbook.drawing.inline_html import InlineHTML
 from rbmbook.drawing.inline_svg import inline_svg
 from rbmbook.studies.digits.arm_panels import LOOKS, table
-from rbmbook.studies.mnist_dilution.figures import LABELS, LOGARITHMIC
+from rbmbook.studies.digits.panels import LABELS, LOGARITHMIC
 
 if TYPE_CHECKING:
     from rbmbook.evidence.estimates import Estimate

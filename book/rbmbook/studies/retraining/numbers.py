@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import xarray as xr
 
-from rbmbook.evidence.claims import Rule, Verdict
+from rbmbook.evidence.claims import Verdict, told
 from rbmbook.evidence.estimates import Estimate
-from rbmbook.evidence.rules import Finding, Part
+from rbmbook.evidence.rules import Finding, Part, counted, spanned
 from rbmbook.evidence.words import DASH, MINUS
 from rbmlib.analysis.drops import NEVER
 
 from .effects import bootstrap_mean, decomposition, gain
-from .rules import FAILED, RULES, counted, spanned
+from .rules import FAILED, RULES
 
 if TYPE_CHECKING:
     from .study import Study
@@ -97,27 +97,6 @@ def numbers(
         "largest-step": _largest_step(found.effects),
     }
     return texts | told(RULES, found.findings, verdicts)
-
-
-def told(
-    rules: Mapping[str, Rule], findings: Mapping[str, Finding], verdicts: Iterable[Verdict]
-) -> dict[str, str]:
-    """Under a claim's id what was found, in a sentence; under ``...-verdict`` what that makes of the claim.
-
-    A run that cannot settle a claim has the sentence all the same, and says why with the verdict.
-    """
-    texts = {}
-    for verdict in verdicts:
-        found = findings[verdict.id]
-        lead = found.lead
-        texts[verdict.id] = (
-            rules[verdict.id].says(found.parts) if found.parts else f"{lead[0].upper()}{lead[1:]}."
-        )
-        reason = (
-            "" if verdict.parts else f" ({verdict.reason[0].lower()}{verdict.reason[1:].removesuffix('.')})"
-        )
-        texts[f"{verdict.id}-verdict"] = f"{verdict.verdict}{reason}."
-    return texts
 
 
 def _answer(study: Study, findings: Mapping[str, Finding]) -> str:

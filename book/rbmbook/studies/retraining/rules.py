@@ -13,8 +13,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from rbmbook.evidence.claims import Rule
-from rbmbook.evidence.rules import Finding, Mark, Part, above, below, finding, missing
-from rbmbook.evidence.words import span
+from rbmbook.evidence.rules import (
+    Finding,
+    Part,
+    above,
+    below,
+    beside_them,
+    counted,
+    finding,
+    missing,
+    spanned,
+)
 
 from .effects import QUANTITIES, bootstrap_difference, bootstrap_mean, gain, share_explained, values_of
 
@@ -167,23 +176,6 @@ def _pooled_width(study: Study) -> Part:
 
 
 # --- in words -------------------------------------------------------------------------------------------------------
-
-
-def beside_them(parts: Iterable[Part]) -> str:
-    """What parts that decide nothing say, with their marks."""
-    return "Beside it: " + "; ".join(f"{part.told} ({part.mark})" for part in parts)
-
-
-def counted(parts: Iterable[Part], mark: Mark = "holds") -> str:
-    """``3 of 4``: how many parts that are no premises have a mark."""
-    own = [part for part in parts if not part.premise]
-    return f"{sum(part.mark == mark for part in own)} of {len(own)}"
-
-
-def spanned(parts: Iterable[Part], form: str = "+.2g") -> str:
-    """``+0.1 to +0.4 nats``: the range of the values, with their unit; parts without a bound are left out."""
-    known = [part for part in parts if np.isfinite(part.estimate.low) or np.isfinite(part.estimate.high)]
-    return span((part.estimate.value for part in known), known[0].unit, form) if known else "unknown"
 
 
 def _own(parts: Iterable[Part], lead: str = "") -> list[Part]:

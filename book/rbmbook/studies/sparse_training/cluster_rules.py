@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from rbmbook.evidence.estimates import bootstrap_interval, mean_interval, paired_difference, slopes
 from rbmbook.evidence.rules import Finding, above, every, finding, largest, least, within
-from rbmbook.studies.tfim_pruning.rules import at_field
+from rbmbook.studies.ising.standard import at_field
 from rbmlib.clusters import cluster_statistic
 
 from .rules import COMPARABLE, FIELDS, UNIT, Errors, no_worse

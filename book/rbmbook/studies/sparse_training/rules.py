@@ -16,8 +16,7 @@ from numpy.typing import NDArray
 
 from rbmbook.evidence.estimates import Estimate, bootstrap_interval, paired_difference
 from rbmbook.evidence.rules import Finding, Part, above, below, every, finding, largest, least, most, within
-from rbmbook.studies.ising.standard import CRITICAL, MEASURE_NAMES, PARAMAGNETIC
-from rbmbook.studies.tfim_pruning.rules import at_field
+from rbmbook.studies.ising.standard import CRITICAL, MEASURE_NAMES, PARAMAGNETIC, at_field
 
 from .study import PLACEMENTS
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from rbmbook.drawing import style
 from rbmbook.drawing.inline_svg import InlineHTML, inline_svg
 from rbmbook.drawing.panels import percent
-from rbmbook.studies.mnist_dilution.figures import LABELS, PANEL, dilution_axis
+from rbmbook.studies.digits.panels import LABELS, PANEL, dilution_axis
 from rbmlib.analysis.marchenko_pastur import MarchenkoPastur
 
 PAPER_RANK = 62

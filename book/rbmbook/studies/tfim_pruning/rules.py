@@ -29,7 +29,7 @@ from rbmbook.evidence.rules import (
     within,
 )
 from rbmbook.evidence.words import percent
-from rbmbook.studies.ising.standard import CRITICAL, MEASURE_NAMES, PARAMAGNETIC, PHYSICAL, PLOTTED
+from rbmbook.studies.ising.standard import CRITICAL, MEASURE_NAMES, PARAMAGNETIC, PHYSICAL, PLOTTED, at_field
 from rbmlib.pruning import first_necessarily_disconnected, nominal_remaining
 
 ONSET_BAND = 0.10
@@ -47,11 +47,6 @@ TABLE_I = (
     100.0, 90.0, 81.0, 72.9, 65.6, 59.0, 53.1, 47.8, 43.0, 38.7, 34.9, 31.4, 28.2, 25.4, 22.9, 20.6, 18.5, 16.7, 15.0,
 )  # fmt: skip
 """Percentages of Table I of Golubeva & Melko."""
-
-
-def at_field(field: float) -> str:
-    """A field in the names of parts."""
-    return f"h/J = {field:g}"
 
 
 class Curves(NamedTuple):
