@@ -346,7 +346,7 @@ def sweep(ctx: click.Context, name: str, profile: str, workers: int | None, sche
 def scorecard(ctx: click.Context, as_json: bool, as_csv: bool) -> None:
     """Show the verdict on every claim of the papers, from the stored results."""
     _project(ctx)
-    from rbmbook.studies import scorecard as claims
+    from rbmbook.studies.scorecard import study as claims
 
     if as_json:
         click.echo(json.dumps(claims.records(), indent=2, ensure_ascii=False))

@@ -50,7 +50,7 @@ from rbmbook.evidence.words import (
     scientific,
     span,
 )
-from rbmbook.studies import scorecard
+from rbmbook.studies.scorecard import study as scorecard
 
 REPRODUCED, IN_PART, NOT, OPEN = OUTCOMES
 

@@ -7,7 +7,10 @@ from dataclasses import astuple, replace
 import pytest
 
 from rbmbook.lab.sweep import fill
-from rbmbook.publish.account import (
+from rbmbook.publish.freshness import make_record, published_cells
+from rbmbook.publish.notebook import parameters_of
+from rbmbook.publish.parameters import bind
+from rbmbook.studies.reproducibility_report.study import (
     account_table,
     accounts,
     bench,
@@ -19,9 +22,6 @@ from rbmbook.publish.account import (
     machine,
     total,
 )
-from rbmbook.publish.freshness import make_record, published_cells
-from rbmbook.publish.notebook import parameters_of
-from rbmbook.publish.parameters import bind
 
 DRILLS = {
     "processor": "Some CPU", "versions": {"numpy": "2"}, "date": "2026-01-31",

@@ -181,7 +181,7 @@ def test_sweep_fills_the_published_store(project: Project) -> None:
 def test_the_scorecard_prints_what_was_found_and_gives_records_to_programs(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    module = ModuleType("rbmbook.studies.scorecard")
+    module = ModuleType("rbmbook.studies.scorecard.study")
     claims = [SimpleNamespace(id="A1.x"), SimpleNamespace(id="A2.y")]
     verdicts = [
         SimpleNamespace(verdict="reproduced", count="2 of 2 hold", finding="It grows by 3 %.", reason="so"),
@@ -190,7 +190,7 @@ def test_the_scorecard_prints_what_was_found_and_gives_records_to_programs(
     module.scorecard = lambda: list(zip(claims, verdicts, strict=True))
     module.records = lambda: [{"id": "A1.x", "interval": [0.1, None]}]
     module.as_csv = lambda rows: f"id\n{rows[0]['id']}\n"
-    monkeypatch.setitem(sys.modules, "rbmbook.studies.scorecard", module)
+    monkeypatch.setitem(sys.modules, "rbmbook.studies.scorecard.study", module)
     monkeypatch.setattr(experiments, "scorecard", module, raising=False)
     assert json.loads(call(project, "scorecard", "--json").output) == [
         {"id": "A1.x", "interval": [0.1, None]}

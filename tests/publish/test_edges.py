@@ -10,13 +10,13 @@ from click.testing import CliRunner
 from rbmbook.cli import cli
 from rbmbook.lab.store import Store
 from rbmbook.publish import audit, run
-from rbmbook.publish.account import accounts, bench
 from rbmbook.publish.audit import ResultsStatus
 from rbmbook.publish.build import build
 from rbmbook.publish.errors import BadParameter, NotWritable, PublishError
 from rbmbook.publish.freshness import files_digest, notebook_status
 from rbmbook.publish.notebook import require_writable
 from rbmbook.publish.parameters import read_parameters
+from rbmbook.studies.reproducibility_report.study import accounts, bench
 from rbmlib import cache
 
 

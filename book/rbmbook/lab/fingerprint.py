@@ -34,7 +34,6 @@ from rbmbook.lab.syntax import PACKAGES, Import, ModuleSource, is_own, parse_mod
 EXCLUDED = (
     "rbmbook.lab",
     "rbmbook.evidence",
-    "rbmlib.figures",
     "rbmbook.drawing",
     "rbmbook.publish",
     "rbmbook.cli",

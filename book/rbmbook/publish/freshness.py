@@ -39,7 +39,6 @@ DATA_SUFFIXES = {".css", ".html", ".js", ".json", ".mplstyle", ".toml"}
 MACHINERY = (
     "rbmbook.cli",
     "rbmbook.__main__",
-    # Not rbmbook.publish.account, whose tables a page shows.
     *(
         f"rbmbook.publish.{room}"
         for room in ("audit", "build", "catalogue", "crossref", "errors", "freshness")

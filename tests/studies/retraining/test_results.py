@@ -26,7 +26,7 @@ from rbmbook.studies.retraining import rules as retraining_rules
 from rbmbook.studies.retraining import study as retraining
 from rbmbook.studies.retraining.effects import UNKNOWN, bootstrap_difference, bootstrap_mean, gain
 from rbmbook.studies.retraining.study import Study
-from rbmbook.studies.scorecard import CATALOGUE
+from rbmbook.studies.scorecard.study import CATALOGUE
 from rbmlib.analysis.separation import separation
 from rbmlib.mnist.images import Images
 

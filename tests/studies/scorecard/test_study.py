@@ -19,8 +19,8 @@ from rbmbook.evidence.estimates import Estimate
 from rbmbook.evidence.rules import above
 from rbmbook.lab.cell import Cell
 from rbmbook.lab.store import Store
-from rbmbook.studies import scorecard as module
-from rbmbook.studies.scorecard import CATALOGUE, Study, scorecard, scorecard_table, summary
+from rbmbook.studies.scorecard import study as module
+from rbmbook.studies.scorecard.study import CATALOGUE, Study, scorecard, scorecard_table, summary
 
 # By paper and topic.
 NUMBER_OF_CLAIMS = {"A1": 1, "A2": 9, "A3": 5, "A4": 3, "A5": 11, "A6": 4}

@@ -1,0 +1,1 @@
+"""The account that the book gives of itself."""

@@ -1,0 +1,1 @@
+"""The scorecard: every claim of both papers with its verdict."""

@@ -1,1 +1,0 @@
-"""Figures: results in, a picture out; nothing is computed here."""
