@@ -71,7 +71,10 @@ class Clone:
             shutil.copytree(ROOT / package, self.root / package, ignore=shutil.ignore_patterns("__pycache__"))
         shutil.copy(ROOT / "pyproject.toml", self.root)
         (self.root / "_toc.yml").write_text("format: jb-book\nroot: book/executed/sketch\n")
-        (self.root / "book" / "rbmbook" / "studies" / "sketch.py").write_text(SKETCH_EXPERIMENT)
+        room = self.root / "book" / "rbmbook" / "studies" / "sketch"
+        room.mkdir()
+        (room / "__init__.py").write_text("")
+        (room / "study.py").write_text(SKETCH_EXPERIMENT)
         (self.root / "notebooks" / "sketch.md").write_text(SKETCH_NOTEBOOK)
         (self.code / "sketch_cells.py").write_text(SKETCH_CELLS)
 
@@ -167,7 +170,7 @@ profile: str = "book"  # set by the command
 ```
 
 ```{code-cell} ipython3
-from rbmbook.studies.sketch import cells
+from rbmbook.studies.sketch.study import cells
 from rbmbook.lab.sweep import sweep
 
 len(sweep(cells(n_seeds, seconds)))

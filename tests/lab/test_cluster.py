@@ -110,7 +110,7 @@ def study(clone):
         patch.setenv("SKETCH_NOTES", str(clone.notes))
         patch.setenv("SKETCH_FAILING", str(clone.failing))
         yield importlib.import_module("sketch_cells")
-        for name in ("sketch_cells", "rbmbook.studies.sketch"):
+        for name in ("sketch_cells", "rbmbook.studies.sketch", "rbmbook.studies.sketch.study"):
             sys.modules.pop(name, None)
 
 

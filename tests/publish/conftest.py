@@ -46,7 +46,7 @@ profile: str = "book"  # set by the command
 import sys
 
 from myst_nb import glue
-from PACKAGE.counting import total
+from PACKAGE.counting.study import total
 from PACKAGE.drawing import picture
 
 glue("total", total(n_items, fields), display=False)
@@ -90,7 +90,8 @@ The other page says {glue:text}`/book/executed/counting.ipynb::total:.1f`.
 
 PACKAGE = {
     "__init__.py": "",
-    "counting.py": """
+    "counting/__init__.py": "",
+    "counting/study.py": """
         import xarray as xr
 
         from rbmbook.lab.cell import Cell
@@ -134,7 +135,7 @@ PACKAGE = {
             return HTML(f"<svg width='10' height='{height:.0f}'></svg>")
         """,
     "overview.py": """
-        from . import counting
+        from .counting import study as counting
 
 
         def title():
@@ -176,6 +177,7 @@ class Workshop:
         )
 
     def write_code(self, name: str, text: str) -> None:
+        (self.code / name).parent.mkdir(exist_ok=True)
         (self.code / name).write_text(text)
 
     def edit_code(self, name: str, old: str, new: str) -> None:

@@ -79,7 +79,7 @@ def test_published_results_are_fresh_and_nothing_is_superseded(published) -> Non
 
 def test_changed_code_makes_results_stale_and_keeps_them_until_replaced(published) -> None:
     old = files(published.project)
-    published.edit_code("counting.py", "n_items * field)})", "field * n_items)})")
+    published.edit_code("counting/study.py", "n_items * field)})", "field * n_items)})")
     reload(published.package)
     assert results(published.project) == {"fresh": 0, "stale: the code that computes it changed": 2}
     assert [one.replaced for one in audit(published.project).superseded] == [False, False]
@@ -101,7 +101,7 @@ def test_changed_code_makes_results_stale_and_keeps_them_until_replaced(publishe
 def test_results_of_parameters_that_no_profile_has_any_more_are_told_and_kept(published) -> None:
     publish(published.project, "quick")
     published.edit_code(
-        "counting.py", '"n_items": 3, "fields": (1.0, 2.0)', '"n_items": 3, "fields": (2.0, 5.0)'
+        "counting/study.py", '"n_items": 3, "fields": (1.0, 2.0)', '"n_items": 3, "fields": (2.0, 5.0)'
     )
     reload(published.package)
     assert results(published.project) == {"fresh": 1, "missing: never computed": 1}
@@ -115,8 +115,8 @@ def test_results_of_parameters_that_no_profile_has_any_more_are_told_and_kept(pu
 
 def test_a_renamed_function_is_told_by_name_and_its_results_are_never_offered_for_deletion(published) -> None:
     old = files(published.project)
-    published.edit_code("counting.py", "def count(", "def tally(")
-    published.edit_code("counting.py", "Cell(count,", "Cell(tally,")
+    published.edit_code("counting/study.py", "def count(", "def tally(")
+    published.edit_code("counting/study.py", "Cell(count,", "Cell(tally,")
     reload(published.package)
     publish(published.project)
     for _ in range(2):
@@ -127,10 +127,10 @@ def test_a_renamed_function_is_told_by_name_and_its_results_are_never_offered_fo
 
 
 def test_a_moved_function_leaves_results_fresh(published) -> None:
-    text = (published.code / "counting.py").read_text()
+    text = (published.code / "counting/study.py").read_text()
     start, end = text.index("def count("), text.index("def cells(")
     published.write_code("counts.py", f"import xarray as xr\n\n\n{text[start:end]}")
-    published.write_code("counting.py", f"{text[:start]}from .counts import count\n\n\n{text[end:]}")
+    published.write_code("counting/study.py", f"{text[:start]}from ..counts import count\n\n\n{text[end:]}")
     reload(published.package)
     assert results(published.project) == {"fresh": 2}
     assert audit(published.project).superseded == ()
@@ -153,7 +153,7 @@ def complete(published):
 
 def test_a_profile_that_nobody_published_is_no_fault_and_shown_as_a_count(complete) -> None:
     complete.edit_code(
-        "counting.py", '{"n_items": 1, "fields": (1.0,)', '{"n_items": 3, "fields": (1.0, 7.0)'
+        "counting/study.py", '{"n_items": 1, "fields": (1.0,)', '{"n_items": 3, "fields": (1.0, 7.0)'
     )
     reload(complete.package)
     pretend_to_execute(complete.project)
@@ -175,7 +175,7 @@ def test_a_study_that_is_no_chapter_yet_is_not_held_complete_but_its_stale_resul
     assert (result.exit_code, "profile book: 1 of 2 published" in result.output) == (0, True), result.output
     assert call(complete.project, "status", "counting", "--strict").exit_code == 0
     assert "1 of count missing, never computed: count(" in call(complete.project, "status", "counting").output
-    complete.edit_code("counting.py", "n_items * field)})", "field * n_items)})")
+    complete.edit_code("counting/study.py", "n_items * field)})", "field * n_items)})")
     reload(complete.package)
     pretend_to_execute(complete.project)
     assert call(complete.project, "status", "--strict").exit_code == 1
@@ -184,7 +184,7 @@ def test_a_study_that_is_no_chapter_yet_is_not_held_complete_but_its_stale_resul
 
 def test_a_stale_result_is_a_fault_in_every_profile(complete) -> None:
     publish(complete.project, "quick")
-    complete.edit_code("counting.py", "n_items * field)})", "field * n_items)})")
+    complete.edit_code("counting/study.py", "n_items * field)})", "field * n_items)})")
     reload(complete.package)
     publish(complete.project)
     pretend_to_execute(complete.project)
@@ -201,7 +201,7 @@ def test_status_of_one_name_says_why_in_one_short_sentence_each(complete) -> Non
     """showyourwork#295: who is told that something runs again wants to know why."""
     assert explained(complete.project) == ["counting", "  notebook fresh", "  2 results fresh"]
     assert call(complete.project, "status", "counting", "--strict").exit_code == 0
-    complete.edit_code("counting.py", "n_items * field)})", "field * n_items)})")
+    complete.edit_code("counting/study.py", "n_items * field)})", "field * n_items)})")
     reload(complete.package)
     assert explained(complete.project) == [
         "counting",

@@ -59,8 +59,8 @@ def test_changed_code_behind_a_figure_makes_a_notebook_stale(fresh) -> None:
 
 
 def test_code_that_is_not_reached_and_comments_leave_a_notebook_fresh(fresh) -> None:
-    fresh.edit_code("counting.py", "return 1", "return 2")
-    fresh.edit_code("counting.py", "def total(", "# adds up\ndef total(")
+    fresh.edit_code("counting/study.py", "return 1", "return 2")
+    fresh.edit_code("counting/study.py", "def total(", "# adds up\ndef total(")
     fresh.edit_code("overview.py", "def report():\n", 'def report():\n    """Say so."""\n')
     assert {entry.state for entry in status(fresh.project)} == {"fresh"}
 
@@ -98,9 +98,9 @@ def test_an_executed_notebook_without_a_record_is_stale(fresh) -> None:
     ("code", "read"),
     [
         ("import numpy", False),
-        ("from PACKAGE import counting", False),  # for its name alone
-        ("from PACKAGE import counting\ncounting.total(2, [1.0])", True),
-        ("def f():\n    from PACKAGE.counting import total\n    return total", True),
+        ("from PACKAGE.counting import study as counting", False),  # for its name alone
+        ("from PACKAGE.counting import study as counting\ncounting.total(2, [1.0])", True),
+        ("def f():\n    from PACKAGE.counting.study import total\n    return total", True),
         ("import PACKAGE.overview as o\no.report()", True),
         ("from PACKAGE.overview import title\ntitle()", False),
         ("import PACKAGE_more", False),

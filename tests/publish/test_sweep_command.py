@@ -97,7 +97,7 @@ def test_a_log_gets_one_line_and_a_sweep_with_nothing_to_do_only_its_result(clon
 
 
 IN_A_NOTEBOOK = """
-from rbmbook.studies.sketch import cells
+from rbmbook.studies.sketch.study import cells
 from rbmbook.lab.sweep import sweep
 
 len(sweep(cells({n_seeds}, 0.1), workers={workers}))

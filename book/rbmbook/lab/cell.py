@@ -93,8 +93,11 @@ class Cell:
 
     @property
     def experiment(self) -> str:
-        """Last part of the name of the function's module: the folder that the result is filed in."""
-        return self.compute.__module__.rpartition(".")[2]
+        """Name of the folder that the function's module stands in, which the result is filed under; of a module of no
+        such folder its own.
+        """
+        parts = self.compute.__module__.split(".")
+        return parts[-2] if len(parts) > 2 else parts[-1]
 
     @cached_property
     def identity(self) -> str:

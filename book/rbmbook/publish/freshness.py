@@ -8,6 +8,11 @@ their contents are part of its record, and one that reads executed notebooks is 
 
     rbmlib:
       reads: [book/results/bench.json, book/executed/*.ipynb]
+
+One whose code finds the modules of a name in all experiments' folders, which no statement imports, names them::
+
+    rbmlib:
+      follows: claims
 """
 
 from __future__ import annotations
@@ -159,7 +164,14 @@ def make_record(
 
 def notebook_reach(project: Project, name: str) -> Reach:
     """All definitions that a notebook of a clone reaches; see `code_reach`."""
-    return code_reach(code_of(read_source(project.source(name))), packages_of(project))
+    source = read_source(project.source(name))
+    followed = source.metadata.get("rbmlib", {}).get("follows")
+    code = code_of(source)
+    if followed is not None:
+        for module in project.modules(str(followed)):
+            alias = module.replace(".", "_")
+            code += f"\nimport {module} as {alias}\n{alias}\n"
+    return code_reach(code, packages_of(project))
 
 
 def code_reach(code: str, packages: Sequence[str] = ("rbmbook", "rbmlib")) -> Reach:

@@ -31,7 +31,7 @@ class Project:
     root : Path
         The clone's top folder.
     experiments : str
-        Import name of the package that holds the experiments; an experiment has its notebook's name.
+        Import name of the package that holds the experiments, each in a folder of its notebook's name.
     """
 
     root: Path
@@ -88,9 +88,16 @@ class Project:
 
     def experiment_names(self) -> list[str]:
         """Names of the notebooks that have an experiment of their own, sorted."""
+        return [name for name in self.names() if self.experiment(name) is not None]
+
+    def modules(self, name: str) -> list[str]:
+        """Import names of the modules of one name in the experiments' folders, sorted."""
+        every = (f"{self.experiments}.{room}.{name}" for room in self._rooms())
+        return [module for module in every if importlib.util.find_spec(module) is not None]
+
+    def _rooms(self) -> list[str]:
         package = importlib.import_module(self.experiments)
-        modules = {module.name for module in pkgutil.iter_modules(package.__path__)}
-        return [name for name in self.names() if name in modules and self.experiment(name) is not None]
+        return sorted(module.name for module in pkgutil.iter_modules(package.__path__) if module.ispkg)
 
     def experiment(self, name: str) -> ModuleType | None:
         """The experiment behind a notebook, or None for a notebook that computes nothing of its own.
@@ -98,13 +105,9 @@ class Project:
         An experiment is a module ``study`` in a folder of the notebook's name that defines ``PROFILES`` and ``cells``.
         """
         qualified = f"{self.experiments}.{name}"
-        spec = importlib.util.find_spec(qualified)
-        if spec is not None and spec.submodule_search_locations is not None:
-            qualified = f"{qualified}.study"
-            spec = importlib.util.find_spec(qualified)
-        if spec is None:
+        if name not in self._rooms() or importlib.util.find_spec(f"{qualified}.study") is None:
             return None
-        module = importlib.import_module(qualified)
+        module = importlib.import_module(f"{qualified}.study")
         return module if hasattr(module, "PROFILES") and hasattr(module, "cells") else None
 
     def store(self) -> Store:

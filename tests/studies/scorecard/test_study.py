@@ -48,12 +48,12 @@ def verdict(claim: str, profile: str = "book", **fields) -> Verdict:
 
 def study(*claims: str, cells=(), verdicts=None) -> Study:
     rules = SimpleNamespace(
-        __name__="rbmbook.studies.example_claims",
+        __name__="rbmbook.studies.example.claims",
         CLAIMS=claims,
         verdicts=verdicts or (lambda profile: [verdict(claim, profile) for claim in claims]),
     )
     experiment = SimpleNamespace(
-        __name__="rbmbook.studies.example",
+        __name__="rbmbook.studies.example.study",
         PROFILES={"quick": SimpleNamespace(parameters={}), "book": SimpleNamespace(parameters={})},
         cells=lambda: list(cells),
     )

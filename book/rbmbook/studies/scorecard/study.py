@@ -1,16 +1,19 @@
 """Every claim of both papers with its verdict, as far as the stored results go.
 
-The claims stand in ``claims.toml`` of :mod:`rbmbook.evidence`. A study settles some of them: a module ``NAME_claims``
-beside its experiment ``NAME`` lists their ids in ``CLAIMS`` and has a function ``verdicts(profile)`` with one
-verdict for each. The scorecard reads results and never computes them: where a study's results are not stored,
-its claims are not decided, and the reason says what to run.
+The claims stand in ``claims.toml`` of :mod:`rbmbook.evidence`. A study settles some of them: a module
+``claims`` in its room lists their ids in ``CLAIMS`` and has a function ``verdicts(profile)`` with one verdict for each.
+The scorecard finds these modules by walking through the rooms. It reads results and never computes them: where a
+study's results are not stored, its claims are not decided, and the reason says what to run.
 """
 
 from __future__ import annotations
 
 import csv
 import html
+import importlib
+import importlib.util
 import io
+import pkgutil
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from types import ModuleType
@@ -49,40 +52,19 @@ class Study(NamedTuple):
 
 
 def studies() -> tuple[Study, ...]:
-    """Every study that settles claims; a new one is added here.
+    """Every study that settles claims: the rooms beside this one that have a module ``claims``.
 
-    The imports are plain statements because the freshness of the scorecard's page follows them to the rules.
+    No statement imports them: the notebook's front matter says that it ``follows`` them, so that its page is stale when
+    a rule changes.
     """
-    from rbmbook.studies.correlations import claims as correlations_claims
-    from rbmbook.studies.correlations import study as correlations
-    from rbmbook.studies.error_measures import claims as error_measures_claims
-    from rbmbook.studies.error_measures import study as error_measures
-    from rbmbook.studies.magnetization import claims as magnetization_claims
-    from rbmbook.studies.magnetization import study as magnetization
-    from rbmbook.studies.mnist_dilution import claims as mnist_dilution_claims
-    from rbmbook.studies.mnist_dilution import study as mnist_dilution
-    from rbmbook.studies.quality_judge import claims as quality_judge_claims
-    from rbmbook.studies.quality_judge import study as quality_judge
-    from rbmbook.studies.rbm_graph import claims as rbm_graph_claims
-    from rbmbook.studies.rbm_graph import study as rbm_graph
-    from rbmbook.studies.schedules import claims as schedules_claims
-    from rbmbook.studies.schedules import study as schedules
-    from rbmbook.studies.sparse_training import claims as sparse_training_claims
-    from rbmbook.studies.sparse_training import study as sparse_training
-    from rbmbook.studies.tfim_pruning import claims as tfim_pruning_claims
-    from rbmbook.studies.tfim_pruning import study as tfim_pruning
-
-    return (
-        Study(rbm_graph_claims, (rbm_graph,)),
-        Study(tfim_pruning_claims, (tfim_pruning,)),
-        Study(magnetization_claims, (magnetization,)),
-        Study(correlations_claims, (correlations,)),
-        Study(schedules_claims, (schedules,)),
-        Study(sparse_training_claims, (sparse_training,)),
-        Study(error_measures_claims, (error_measures,)),
-        Study(mnist_dilution_claims, (mnist_dilution,)),
-        Study(quality_judge_claims, (quality_judge,)),
-    )
+    package = importlib.import_module(__name__.rsplit(".", 2)[0])
+    found = []
+    for room in pkgutil.iter_modules(package.__path__):
+        name = f"{package.__name__}.{room.name}"
+        if room.ispkg and importlib.util.find_spec(f"{name}.claims") is not None:
+            experiment = importlib.import_module(f"{name}.study")
+            found.append(Study(importlib.import_module(f"{name}.claims"), (experiment,)))
+    return tuple(found)
 
 
 def scorecard(profile: str = "book", store: Store | None = None) -> list[Entry]:
@@ -287,7 +269,7 @@ def scorecard_table(entries: Sequence[Entry], paper: str | None = None) -> Inlin
 def _missing_results(study: Study, profile: str, store: Store) -> str:
     """Why a study cannot be judged, or an empty string if all its results are stored."""
     for experiment in study.experiments:
-        name = experiment.__name__.rpartition(".")[2]
+        name = experiment.__name__.split(".")[-2]
         if profile not in experiment.PROFILES:
             return f"{NOT_RUN}: {name} has no profile {profile}"
         cells = experiment.cells(**experiment.PROFILES[profile].parameters)
