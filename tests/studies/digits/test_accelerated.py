@@ -14,7 +14,9 @@ from rbmbook.studies.digits import cells as mnist_cells
 from rbmbook.studies.digits import standard as mnist_standard
 from rbmbook.studies.mnist_dilution import study as mnist_dilution
 from rbmbook.studies.tolerances import TOLERANCES, course_distance
-from rbmlib import batched, batched_tensors, checkpoints
+from rbmlib import checkpoints
+from rbmlib.accelerator import tensors as batched_tensors
+from rbmlib.accelerator import training as batched
 from rbmlib.mnist.images import Images
 from rbmlib.training import DivergedError
 

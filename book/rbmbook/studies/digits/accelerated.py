@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from rbmbook.lab.cell import Cell
 from rbmbook.studies.ising.cells import PORTABLE
 from rbmlib import checkpoints
-from rbmlib.batched import BatchState, train_batch
-from rbmlib.batched_tensors import RUNNING, device_name
+from rbmlib.accelerator.tensors import RUNNING, device_name
+from rbmlib.accelerator.training import BatchState, train_batch
 from rbmlib.persistent import LinearDecay
 
 from . import standard as mnist_standard

@@ -1,4 +1,4 @@
-r"""The tensors behind :mod:`rbmlib.batched`: chains and training of several machines, each product one of a batch.
+r"""The tensors behind :mod:`rbmlib.accelerator.training`: chains and training of several machines, each product one of a batch.
 
 Equations and names are those of :mod:`rbmlib.kernels.large_pcd`. Torch is imported by what needs it.
 """
@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .kernels.initialisation import derived_seed
-from .persistent import _LARGEST_BOUND, _mini_batches
+from ..kernels.initialisation import derived_seed
+from ..persistent import _LARGEST_BOUND, _mini_batches
 
 if TYPE_CHECKING:
     import torch
@@ -230,7 +230,7 @@ class Training:
                 parameter[replica] = 0
 
     def arrays(self) -> dict[str, NDArray[Any]]:
-        """The run as it stands, in arrays of its own, by the names of :class:`rbmlib.batched.BatchState`."""
+        """The run as it stands, in arrays of its own, by the names of :class:`rbmlib.accelerator.training.BatchState`."""
         tensors = (*self.parameters, *self.offsets)
         names = ("weights", "visible_bias", "hidden_bias", "visible_offset", "hidden_offset")
         arrays = {name: to_array(tensor) for name, tensor in zip(names, tensors, strict=True)}

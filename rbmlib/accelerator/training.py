@@ -23,12 +23,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from . import batched_tensors, checkpoints, persistent
-from .batched_tensors import RUNNING, Chains, Training, on_device, to_device
-from .kernels.initialisation import derived_seed
-from .persistent import LinearDecay, _checked_run
-from .rbm import RBM, check_binary, check_seed
-from .training import DivergedError, LearningRate, _check_positive_integer
+from .. import checkpoints, persistent
+from ..kernels.initialisation import derived_seed
+from ..persistent import LinearDecay, _checked_run
+from ..rbm import RBM, check_binary, check_seed
+from ..training import DivergedError, LearningRate, _check_positive_integer
+from . import tensors as batched_tensors
+from .tensors import RUNNING, Chains, Training, on_device, to_device
 
 CHECKPOINT_SECONDS = 180.0
 _PARAMETERS = ("weights", "visible_bias", "hidden_bias")

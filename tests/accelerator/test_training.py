@@ -10,9 +10,12 @@ import pytest
 import torch
 
 from rbmbook.studies.digits import standard as mnist_standard
-from rbmlib import batched, batched_cost, batched_tensors, checkpoints
-from rbmlib.batched import BatchState, sample_batch, train_batch
-from rbmlib.batched_cost import cost, measured_rate
+from rbmlib import checkpoints
+from rbmlib.accelerator import cost as batched_cost
+from rbmlib.accelerator import tensors as batched_tensors
+from rbmlib.accelerator import training as batched
+from rbmlib.accelerator.cost import cost, measured_rate
+from rbmlib.accelerator.training import BatchState, sample_batch, train_batch
 from rbmlib.kernels.initialisation import derived_seed
 from rbmlib.persistent import LinearDecay, _mini_batches, train_persistent
 from rbmlib.rbm import RBM
@@ -444,8 +447,8 @@ def test_without_torch_one_sentence_says_what_to_install(monkeypatch):
 
 def test_torch_is_imported_by_what_computes_alone():
     code = (
-        "import sys, rbmlib, rbmlib.batched, rbmlib.batched_cost\n"
-        "rbmlib.batched_cost.cost(3, 2, n_replicas=1, n_updates=1, k=1, n_chains=1, batch_size=1)\n"
+        "import sys, rbmlib, rbmlib.accelerator.training, rbmlib.accelerator.cost\n"
+        "rbmlib.accelerator.cost.cost(3, 2, n_replicas=1, n_updates=1, k=1, n_chains=1, batch_size=1)\n"
         "print('torch' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -492,7 +495,7 @@ def test_the_books_table_of_costs_is_the_count_for_the_profile_of_the_papers_sca
     one, several = (
         cost(784, mnist_standard.PAPER["n_hidden"], n_replicas=n, **settings) for n in (1, n_replicas)
     )
-    text = Path(__file__).parents[1].joinpath("book", "cluster.md").read_text(encoding="utf-8")
+    text = Path(__file__).parents[2].joinpath("book", "cluster.md").read_text(encoding="utf-8")
     rows = {
         cells[1].strip(): [cell.strip() for cell in cells[2:5]]
         for cells in (line.split("|") for line in text.splitlines())

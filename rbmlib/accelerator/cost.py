@@ -12,10 +12,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .batched import BatchState
-from .batched_tensors import Chains, on_device, to_device
-from .rbm import RBM
-from .training import _check_positive_integer
+from ..rbm import RBM
+from ..training import _check_positive_integer
+from .tensors import Chains, on_device, to_device
+from .training import BatchState
 
 
 class Cost(NamedTuple):
@@ -61,7 +61,7 @@ def cost(
     batch_size: int,
     n_samples: int = 60_000,
 ) -> Cost:
-    """Count what :func:`rbmlib.batched.train_batch` does in a whole run; masks save nothing there.
+    """Count what :func:`rbmlib.accelerator.training.train_batch` does in a whole run; masks save nothing there.
 
     Parameters
     ----------
@@ -70,7 +70,7 @@ def cost(
     n_replicas : int
         Machines trained side by side.
     n_updates, k, n_chains, batch_size : int
-        As for :func:`rbmlib.batched.train_batch`.
+        As for :func:`rbmlib.accelerator.training.train_batch`.
     n_samples : int
         Rows of the data.
 
@@ -122,7 +122,7 @@ def measured_rate(
     seconds : float
         Least time to measure for; the first step is made before.
     device, n_threads
-        As for :func:`rbmlib.batched.train_batch`.
+        As for :func:`rbmlib.accelerator.training.train_batch`.
 
     Returns
     -------
