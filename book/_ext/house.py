@@ -104,7 +104,9 @@ def resolve_reexport(app: Sphinx, env: BuildEnvironment, node: pending_xref, con
     if node.get("refdomain") != "py":
         return None
     package, _, name = (
-        target.rpartition(".") if target.startswith("rbmlib.") else (node.get("py:module"), "", target)
+        target.rpartition(".")
+        if target.startswith(("rbmlib.", "rbmbook."))
+        else (node.get("py:module"), "", target)
     )
     try:
         found = importlib.import_module(package or "rbmlib")
