@@ -10,13 +10,20 @@ from pathlib import Path
 
 
 def cache_root() -> Path:
-    """Return the folder of the local cache: ``RBMLIB_CACHE``, or the user's cache folder."""
-    root = os.environ.get("RBMLIB_CACHE")
-    if not root:
-        import platformdirs
+    """Return the folder of the local cache, absolute: ``RBMLIB_CACHE``, or the user's cache folder.
 
-        root = platformdirs.user_cache_dir("rbmlib")
-    return Path(root)
+    Where no home is known and ``RBMLIB_CACHE`` is not set, it is a place where nothing can be: all that only reads works
+    there, and what writes says that it cannot.
+    """
+    root = os.environ.get("RBMLIB_CACHE")
+    if root:
+        return absolute(root)
+    import platformdirs
+
+    try:
+        return absolute(platformdirs.user_cache_dir("rbmlib"))
+    except ValueError:
+        return Path(os.devnull, "rbmlib")
 
 
 #: Environment variables that name folders which this package, or what it is made with, reads or writes.
@@ -35,17 +42,6 @@ def absolute(path: str | os.PathLike[str]) -> Path:
     if expanded.startswith("~") and os.fspath(path) == expanded:
         raise ValueError(f"{expanded} names a home that does not exist")
     return Path(expanded).absolute()
-
-
-def local_cache() -> Path:
-    """:func:`cache_root`, absolute; a place where nothing can be where no home is known and ``RBMLIB_CACHE`` not set.
-
-    So all that only reads works there, and what writes says that it cannot.
-    """
-    try:
-        return absolute(cache_root())
-    except ValueError:
-        return Path(os.devnull, "rbmlib")
 
 
 def settle_paths() -> None:

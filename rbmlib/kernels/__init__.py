@@ -3,5 +3,3 @@
 Everything here keeps the project's promise of *portable bits*: given the same input, a kernel returns the same bits on
 every x86-64 processor and for any number of threads. :mod:`rbmlib.kernels.options` says how.
 """
-
-from . import caching as caching

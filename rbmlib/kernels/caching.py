@@ -16,12 +16,10 @@ from pathlib import Path
 from typing import Any
 
 import numba
-from numba.core.caching import CompileResultCacheImpl, NullCache
+from numba.core.caching import CompileResultCacheImpl, FunctionCache, NullCache
 from numba.misc.appdirs import AppDirs
 
 from rbmlib.cache import absolute, cache_root
-
-from . import options
 
 
 @cache
@@ -36,6 +34,15 @@ def folder() -> Path | None:
             return absolute(AppDirs("rbmlib", appauthor=False).user_cache_dir) / "numba"
     except (ValueError, OSError):
         return None
+
+
+@cache
+def _kernels_stamp() -> str:
+    """What makes a kernel stale: a change in *any* module of kernels, since callees are compiled into their callers."""
+    digest = hashlib.sha256()
+    for path in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(path.name.encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()
 
 
 class _Place:
@@ -64,14 +71,14 @@ class _Place:
         return str(self._line)
 
     def get_source_stamp(self) -> str:
-        return ""  # the stamp of all kernels takes its place
+        return _kernels_stamp()
 
 
 class _Kept(CompileResultCacheImpl):
     _locator_classes = [_Place]  # noqa: RUF012 - numba's own way to say it
 
 
-class KernelCache(options._KernelCache):
+class KernelCache(FunctionCache):
     """The disk cache of kernels, which may fail to keep and to find, and says nothing."""
 
     _impl_class = _Kept
@@ -97,7 +104,3 @@ def kernel_cache(function: Callable[..., Any]) -> KernelCache | NullCache:
         return KernelCache(function)
     except (RuntimeError, OSError, TypeError):
         return NullCache()
-
-
-# Where machine code is kept decides no result, so the text that keys are taken from does not name it.
-options._KernelCache = kernel_cache

@@ -15,40 +15,15 @@ A kernel returns the same bits on every x86-64 processor because
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numba
 from llvmlite import ir
 from numba import types
-from numba.core.caching import FunctionCache, IndexDataCacheFile
 from numba.extending import intrinsic
 
-
-def _kernels_stamp() -> str:
-    digest = hashlib.sha256()
-    for path in sorted(Path(__file__).parent.glob("*.py")):
-        digest.update(path.name.encode() + b"\0" + path.read_bytes())
-    return digest.hexdigest()
-
-
-_STAMP = _kernels_stamp()
-
-
-class _KernelCache(FunctionCache):
-    """Numba's disk cache, made stale by a change in *any* kernel module.
-
-    Numba stamps a cached function with its own file only, although callees from other files are compiled into
-    it.
-    """
-
-    def __init__(self, py_func: Callable[..., Any]) -> None:
-        super().__init__(py_func)
-        self._cache_file = IndexDataCacheFile(
-            cache_path=self._cache_path, filename_base=self._impl.filename_base, source_stamp=_STAMP
-        )
+from .caching import kernel_cache
 
 
 def jit(function: Callable[..., Any]) -> Any:
@@ -56,7 +31,7 @@ def jit(function: Callable[..., Any]) -> Any:
     GIL.
     """
     dispatcher = numba.njit(fastmath=False, boundscheck=False, error_model="numpy", nogil=True)(function)
-    dispatcher._cache = _KernelCache(function)
+    dispatcher._cache = kernel_cache(function)
     return dispatcher
 
 

@@ -19,7 +19,7 @@ from typing import Any
 
 import xarray as xr
 
-from rbmlib.cache import absolute, local_cache
+from rbmlib.cache import absolute, cache_root
 from rbmlib.lab import container
 from rbmlib.lab.cell import Cell, canonical_json
 from rbmlib.lab.errors import (
@@ -115,7 +115,7 @@ class Store:
         """Return the store of this clone: ``book/results`` beside the package, and the user's cache."""
         clone = Path(__file__).resolve().parents[2]
         published = clone / "book" / "results"
-        return cls(published if (clone / "pyproject.toml").is_file() else None, local_cache())
+        return cls(published if (clone / "pyproject.toml").is_file() else None, cache_root())
 
     def __repr__(self) -> str:
         return f"Store(published={str(self.published)!r}, cache={str(self.cache)!r})"

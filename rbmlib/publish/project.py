@@ -105,10 +105,10 @@ class Project:
 
     def store(self) -> Store:
         """The result store of this clone: its published results over the user's cache."""
-        from rbmlib.cache import local_cache
+        from rbmlib.cache import cache_root
         from rbmlib.lab.store import Store
 
-        return Store(self.results, local_cache())
+        return Store(self.results, cache_root())
 
 
 def is_clone(folder: Path) -> bool:

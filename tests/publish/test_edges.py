@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from rbmlib import cache
+from rbmlib import cache, checkpoints
 from rbmlib.cli import cli
 from rbmlib.lab.store import Store
 from rbmlib.publish import audit, run
@@ -63,10 +63,20 @@ def test_a_home_that_is_not_there_is_refused_in_a_sentence(monkeypatch):
 
 
 def test_without_any_home_the_cache_is_a_place_where_nothing_can_be(monkeypatch):
-    monkeypatch.setattr(cache, "cache_root", lambda: Path("~/.cache/rbmlib"))
+    monkeypatch.delenv("RBMLIB_CACHE", raising=False)
+    monkeypatch.setattr("platformdirs.user_cache_dir", lambda name: f"~/.cache/{name}")
     monkeypatch.setattr("os.path.expanduser", lambda path: path)
-    assert cache.local_cache() == Path("/dev/null/rbmlib")
-    assert list(Store(None, cache.local_cache()).entries()) == []
+    assert cache.cache_root() == Path("/dev/null/rbmlib")
+    assert list(Store(None, cache.cache_root()).entries()) == []
+
+
+def test_a_cache_below_a_home_is_one_folder_for_everybody(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", "/home/of")
+    monkeypatch.setenv("RBMLIB_CACHE", "~/c")
+    assert checkpoints.folder() == Path("/home/of/c/checkpoints")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("RBMLIB_CACHE", "c")
+    assert cache.cache_root() == tmp_path / "c"
 
 
 def test_one_relative_cache_serves_the_command_and_its_kernel(make_clone, tmp_path):
