@@ -9,8 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import tempfile
-import zipfile
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
@@ -20,8 +18,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .cache import cache_root
+from .files import reading_arrays, write_whole
 
 _RUN = "run"
+
+
+class DamagedCheckpoint(ValueError):
+    """A file is no checkpoint, or not a whole one."""
 
 
 def folder() -> Path:
@@ -56,7 +59,7 @@ def sources_digest(*paths: Path) -> str:
     """Hash of source files, so that no run goes on where other code left it; they are read once a process."""
     total = hashlib.sha256()
     for path in paths:
-        total.update(path.read_bytes())
+        total.update(path.read_text(encoding="utf-8").encode())  # whatever the platform's line ends
     return total.hexdigest()
 
 
@@ -74,14 +77,7 @@ def save(path: str | os.PathLike[str], run: str, arrays: Mapping[str, NDArray[An
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            np.savez(file, **{_RUN: np.array(run), **arrays})
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    write_whole(path, lambda file: np.savez(file, **{_RUN: np.array(run), **arrays}))
 
 
 def load(path: str | os.PathLike[str], run: str) -> dict[str, NDArray[Any]] | None:
@@ -100,11 +96,11 @@ def load(path: str | os.PathLike[str], run: str) -> dict[str, NDArray[Any]] | No
         None if there is no checkpoint of this run.
     """
     try:
-        with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
+        with reading_arrays(path, "a checkpoint", DamagedCheckpoint) as archive:
             if str(archive[_RUN]) != run:
                 return None
             return {name: archive[name] for name in archive.files if name != _RUN}
-    except (OSError, EOFError, ValueError, TypeError, KeyError, NotImplementedError, zipfile.BadZipFile):
+    except (OSError, DamagedCheckpoint):
         return None
 
 

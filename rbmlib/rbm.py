@@ -14,15 +14,13 @@ A mask is part of the machine: a masked weight is exactly zero, whatever trains,
 from __future__ import annotations
 
 import os
-import tempfile
-import zipfile
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from .files import missing_arrays, reading_arrays, write_whole
 from .kernels import enumeration as _enumeration
 from .kernels.gibbs import gibbs_sample as _gibbs_sample
 from .kernels.initialisation import normal_numbers as _normal_numbers
@@ -31,6 +29,7 @@ from .kernels.philox import STREAM_SAMPLING as _STREAM_SAMPLING
 LARGEST_ENUMERATED_LAYER = 28
 LARGEST_ENUMERATED_STATES = 24
 _LARGEST_FIELD = 600.0
+_FIELDS = ("weights", "visible_bias", "hidden_bias", "mask")
 
 
 class ModelFileError(ValueError):
@@ -169,11 +168,10 @@ class RBM:
 
     def replace(self, **fields: Any) -> RBM:
         """A copy with some of ``weights``, ``visible_bias``, ``hidden_bias``, ``mask`` replaced."""
-        names = ("weights", "visible_bias", "hidden_bias", "mask")
-        unknown = set(fields) - set(names)
+        unknown = set(fields) - set(_FIELDS)
         if unknown:
-            raise TypeError(f"an RBM has the fields {', '.join(names)}, not {', '.join(sorted(unknown))}")
-        return RBM(**{name: fields.get(name, getattr(self, name)) for name in names})
+            raise TypeError(f"an RBM has the fields {', '.join(_FIELDS)}, not {', '.join(sorted(unknown))}")
+        return RBM(**{name: fields.get(name, getattr(self, name)) for name in _FIELDS})
 
     def transposed(self) -> RBM:
         """The same machine with its layers' roles exchanged."""
@@ -353,21 +351,8 @@ class RBM:
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the machine to a ``.npz`` file of plain arrays, whole or not at all."""
-        path = Path(path)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                np.savez(
-                    file,
-                    weights=self.weights,
-                    visible_bias=self.visible_bias,
-                    hidden_bias=self.hidden_bias,
-                    mask=self.mask,
-                )
-            os.replace(temporary, path)
-        except BaseException:
-            Path(temporary).unlink(missing_ok=True)
-            raise
+        arrays = {name: getattr(self, name) for name in _FIELDS}
+        write_whole(path, lambda file: np.savez(file, **arrays))
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> RBM:
@@ -380,24 +365,10 @@ class RBM:
         ModelFileError
             If the file is damaged or holds something else.
         """
-        names = ("weights", "visible_bias", "hidden_bias", "mask")
-        try:
-            # Opened here: numpy leaves a file open that is a damaged zip.
-            with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
-                return cls(**{name: archive[name] for name in names})
-        except FileNotFoundError:
-            raise
-        except (
-            OSError,
-            EOFError,
-            ValueError,
-            TypeError,
-            KeyError,
-            AttributeError,
-            NotImplementedError,
-            zipfile.BadZipFile,
-        ) as error:
-            raise ModelFileError(f"{os.fspath(path)} is not a complete RBM file: {error}") from error
+        with reading_arrays(path, "a complete RBM file", ModelFileError) as archive:
+            if missing := missing_arrays(archive, *_FIELDS):
+                raise ValueError(f"{missing}; rbmlib.interchange reads machines of other programs")
+            return cls(**{name: archive[name] for name in _FIELDS})
 
 
 def _logistic(x: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -26,8 +26,9 @@ from rbmlib.lab.syntax import Import, ModuleSource, parse_module
 PACKAGE = "rbmlib"
 #: Parts of the package that no result may depend on.
 EXCLUDED = ("rbmlib.lab", "rbmlib.figures", "rbmlib.publish", "rbmlib.cli", "rbmlib.__main__")
-#: What an experiment may name all the same: it says what to compute, not how.
-NEUTRAL = ("rbmlib.lab.cell",)
+#: What may be named all the same: what to compute, not how; how files are written and read, whose arrays are held to
+#: checksums; where compiled code is kept.
+NEUTRAL = ("rbmlib.lab.cell", "rbmlib.files", "rbmlib.kernels.caching")
 
 _known: dict[tuple[str, str], str] = {}
 

@@ -13,7 +13,6 @@ import hashlib
 import math
 import os
 import struct
-import zlib
 from pathlib import Path
 
 import numpy as np
@@ -206,7 +205,9 @@ def read_idx(path: Path, md5: str | None = None) -> NDArray[np.uint8]:
         data = gzip.decompress(content)
         zeros, kind, n_axes = struct.unpack_from(">HBB", data)
         sides = struct.unpack_from(f">{n_axes}I", data, 4)
-    except (OSError, EOFError, zlib.error, struct.error) as error:
+    except DataFileError:
+        raise
+    except Exception as error:  # whatever gzip, zlib and struct raise on bytes that someone else wrote
         raise DataFileError(f"{path} cannot be read as a compressed IDX file: {error}") from error
     if zeros or kind != 8 or len(data) != 4 + 4 * n_axes + math.prod(sides):
         raise DataFileError(f"{path} is not a whole IDX file of unsigned bytes")

@@ -9,14 +9,13 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import zipfile
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from rbmlib.files import missing_arrays, reading_arrays, write_whole
 from rbmlib.kernels.initialisation import derived_seed
 from rbmlib.kernels.philox import STREAM_SAMPLING, STREAM_SHUFFLE, fill_words
 from rbmlib.rbm import check_binary, check_seed
@@ -89,7 +88,6 @@ class Images:
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the set to a ``.npz`` file of plain arrays, pixels packed to bits, whole or not at all."""
-        path = Path(path)
         arrays = {
             "shape": np.array(self.shape),
             "name": np.array(self.name),
@@ -99,14 +97,7 @@ class Images:
             arrays[part] = np.packbits(getattr(self, part), axis=1)
             if getattr(self, f"{part}_labels") is not None:
                 arrays[f"{part}_labels"] = getattr(self, f"{part}_labels")
-        temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-        try:
-            with temporary.open("wb") as file:
-                np.savez(file, **arrays)
-            os.replace(temporary, path)
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
+        write_whole(path, lambda file: np.savez(file, **arrays))
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Images:
@@ -119,26 +110,23 @@ class Images:
         ValueError
             If it is damaged or holds something else.
         """
-        try:
-            with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
-                shape = _checked_shape(archive["shape"])
-                parts = {
-                    part: np.unpackbits(archive[part], axis=1, count=shape[0] * shape[1])
-                    for part in ("train", "test")
-                }
-                labels = {
-                    f"{part}_labels": archive[f"{part}_labels"]
-                    for part in ("train", "test")
-                    if f"{part}_labels" in archive.files
-                }
-                images = cls(**parts, shape=shape, **labels, name=str(archive["name"]))
-                if images.checksum != str(archive["checksum"]):
-                    raise ValueError("its images are not those that were written")
-                return images
-        except FileNotFoundError:
-            raise
-        except (OSError, EOFError, ValueError, TypeError, KeyError, zipfile.BadZipFile) as error:
-            raise ValueError(f"{os.fspath(path)} is not a complete set of images: {error}") from error
+        with reading_arrays(path, "a complete set of images", ValueError) as archive:
+            if missing := missing_arrays(archive, "shape", "train", "test", "name", "checksum"):
+                raise ValueError(missing)
+            shape = _checked_shape(archive["shape"])
+            parts = {
+                part: np.unpackbits(archive[part], axis=1, count=shape[0] * shape[1])
+                for part in ("train", "test")
+            }
+            labels = {
+                f"{part}_labels": archive[f"{part}_labels"]
+                for part in ("train", "test")
+                if f"{part}_labels" in archive.files
+            }
+            images = cls(**parts, shape=shape, **labels, name=str(archive["name"]))
+            if images.checksum != str(archive["checksum"]):
+                raise ValueError("its images are not those that were written")
+            return images
 
 
 def check_images(name: str, images: ArrayLike, shape: tuple[int, int]) -> NDArray[np.uint8]:
