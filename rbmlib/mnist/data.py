@@ -150,7 +150,8 @@ def find_mnist() -> Path:
     except (ImportError, OSError, RuntimeError) as error:
         *first, last = MNIST_FILES
         looked = " and ".join(str(place) for place in (*places, cached))
-        why = f"{error}".partition("\n")[0]
+        # torchvision's reasons stand in the lines after the first.
+        why = " ".join(f"{error}".split()) or type(error).__name__
         if isinstance(error, ImportError):
             why = "that needs torchvision: pip install 'rbmlib[torch]'"
         raise DataNotFoundError(
