@@ -31,6 +31,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import ndtri
 
+from rbmlib.arguments import plain_array
+
 from .kernels import annealing as _kernels
 from .kernels.elementary import log_array as _log_array
 from .kernels.philox import STREAM_ANNEALING, STREAM_REVERSE_ANNEALING
@@ -98,7 +100,7 @@ class PartitionEstimate:
 
 def effective_sample_size(log_weights: ArrayLike) -> float:
     """(sum of weights)^2 / sum of squared weights, from the weights' logarithms."""
-    values = np.asarray(log_weights, float)
+    values = plain_array("log_weights", log_weights, float)
     weights = np.exp(values - values.max())
     return float(weights.sum() ** 2 / (weights**2).sum())
 
@@ -273,7 +275,9 @@ def partition_from_log_weights(
     smallest_share: float = SMALLEST_SHARE,
 ) -> PartitionEstimate:
     """What :func:`importance_sampling_from` makes of log p~(v) - log p(v), (n_samples,), at samples of p."""
-    found = _estimate(np.asarray(log_weights, float), np.asarray(states), 0.0, 1.0, confidence)
+    found = _estimate(
+        plain_array("log_weights", log_weights, float), plain_array("states", states), 0.0, 1.0, confidence
+    )
     if found.effective_sample_size < smallest_share * len(found.log_weights):
         raise TooFewEffectiveSamples(found.effective_sample_size, len(found.log_weights), smallest_share)
     return found
@@ -335,7 +339,7 @@ def _log_partition_of_base(rbm: RBM, base_bias: NDArray[np.float32]) -> float:
 def _checked_base(base: ArrayLike | None, rbm: RBM) -> NDArray[np.float32]:
     if base is None:
         return np.zeros(rbm.n_visible, np.float32)
-    biases = np.array(base, dtype=np.float32)
+    biases = np.array(plain_array("base", base), dtype=np.float32)
     if biases.shape != (rbm.n_visible,):
         raise ValueError(
             f"base must have the shape ({rbm.n_visible},) to fit the machine, not {biases.shape}"
@@ -349,7 +353,7 @@ def _inverse_temperatures(temperatures: int | ArrayLike) -> NDArray[np.float32]:
     if np.ndim(temperatures) == 0:
         n = _at_least("temperatures", temperatures, 1)
         return (np.arange(n + 1) / n).astype(np.float32)
-    betas = np.array(temperatures, dtype=np.float32)
+    betas = np.array(plain_array("temperatures", temperatures), dtype=np.float32)
     if betas.ndim != 1 or len(betas) < 2 or betas[0] != 0 or betas[-1] != 1 or not (np.diff(betas) > 0).all():
         raise ValueError(f"temperatures must be an integer or rise from 0 to 1, not {temperatures!r}")
     return betas

@@ -23,6 +23,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from rbmlib.arguments import plain_array
+
 from . import batched_tensors, checkpoints, persistent
 from .batched_tensors import RUNNING, Chains, Training, on_device, to_device
 from .kernels.initialisation import derived_seed
@@ -255,7 +257,7 @@ def sample_batch(
         If torch is not installed; the message says how to install it.
     """
     state = BatchState.of(machines)
-    array = np.asarray(states)
+    array = plain_array("states", states)
     n_replicas, n_visible, n_hidden = state.weights.shape
     if array.ndim == 2:
         array = np.broadcast_to(array, (n_replicas, *array.shape))

@@ -16,6 +16,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from rbmlib.arguments import plain_array
+
 SMALLEST_CLUSTER = 2
 """Adjacent weights that stand out make a cluster from this number on."""
 
@@ -168,7 +170,7 @@ def _runs(marks: NDArray[np.bool_]) -> tuple[NDArray[np.bool_], NDArray[np.bool_
 
 
 def _boolean(name: str, values: ArrayLike) -> NDArray[np.bool_]:
-    array = np.asarray(values)
+    array = plain_array(name, values)
     if array.ndim != 2 or array.dtype != np.bool_:
         raise ValueError(
             f"{name} must be a boolean array of shape (n_visible, n_hidden), not {array.dtype} of shape {array.shape}"
@@ -177,7 +179,7 @@ def _boolean(name: str, values: ArrayLike) -> NDArray[np.bool_]:
 
 
 def _checked(weights: ArrayLike, mask: ArrayLike | None) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    values = np.asarray(weights)
+    values = plain_array("weights", weights)
     if values.ndim != 2 or values.dtype.kind not in "fiu" or not np.isfinite(values).all():
         raise ValueError(
             "weights must be finite numbers of shape (n_visible, n_hidden), "

@@ -14,6 +14,7 @@ from fractions import Fraction
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from rbmlib.arguments import plain_array
 from rbmlib.kernels.initialisation import derived_seed
 from rbmlib.pruning import is_connected, min_weights_to_connect, prune_mask
 from rbmlib.rbm import check_seed
@@ -103,7 +104,7 @@ def shuffled_mask(mask: ArrayLike, share: float, seed: int) -> NDArray[np.bool_]
     ValueError
         If `mask` is not a boolean matrix, or `share` or `seed` out of range.
     """
-    before = np.asarray(mask)
+    before = plain_array("mask", mask)
     if before.ndim != 2 or before.dtype != np.bool_:
         raise ValueError(
             f"mask must be a boolean array of shape (n_visible, n_hidden), not {before.dtype} of shape {before.shape}"

@@ -27,6 +27,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.sparse import coo_array, csgraph
 
+from rbmlib.arguments import plain_array
 from rbmlib.kernels.philox import STREAM_PRUNING, fill_words
 from rbmlib.rbm import RBM, check_seed
 
@@ -368,7 +369,7 @@ def _integer(name: str, value: int, smallest: int) -> int:
 
 
 def _counts(kept: ArrayLike) -> NDArray[np.int64]:
-    counts = np.asarray(kept)
+    counts = plain_array("kept", kept)
     if counts.ndim != 1 or counts.size == 0 or counts.dtype.kind not in "iu":
         raise ValueError(f"kept must be a non-empty list of integers, not {kept!r}")
     if counts[0] < 1 or counts[-1] < 0 or np.any(counts[1:] > counts[:-1]):
@@ -377,7 +378,7 @@ def _counts(kept: ArrayLike) -> NDArray[np.int64]:
 
 
 def _finite(name: str, values: ArrayLike) -> NDArray[np.floating]:
-    array = np.asarray(values)
+    array = plain_array(name, values)
     if array.dtype.kind not in "fiu" or array.size == 0:
         raise ValueError(f"{name} must be one or more numbers, not {array.dtype} of shape {array.shape}")
     if not np.all(np.isfinite(array)):
@@ -386,7 +387,7 @@ def _finite(name: str, values: ArrayLike) -> NDArray[np.floating]:
 
 
 def _mask(mask: ArrayLike) -> NDArray[np.bool_]:
-    array = np.asarray(mask)
+    array = plain_array("mask", mask)
     if array.dtype != np.bool_ or array.ndim != 2 or array.size == 0:
         raise ValueError(
             f"mask must be boolean of shape (n_visible, n_hidden), not {array.dtype} of shape {array.shape}"

@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from .arguments import plain_array
 from .files import missing_arrays, reading_arrays, write_whole
 from .kernels import enumeration as _enumeration
 from .kernels.gibbs import gibbs_sample as _gibbs_sample
@@ -51,7 +52,7 @@ def check_binary(name: str, states: ArrayLike, n_units: int | None = None) -> ND
     """``states`` as a contiguous uint8 array (n_samples, n_units) of zeros and ones, or an error that names
     the argument.
     """
-    array = np.asarray(states)
+    array = plain_array(name, states)
     if array.ndim != 2 or (n_units is not None and array.shape[1] != n_units):
         columns = "n_units" if n_units is None else n_units
         raise ValueError(f"{name} must have the shape (n_samples, {columns}), not {array.shape}")
@@ -90,12 +91,12 @@ class RBM:
     mask: NDArray[np.bool_] = None  # type: ignore[assignment]
 
     def __post_init__(self) -> None:
-        weights = np.array(self.weights, dtype=np.float32, order="C")
+        weights = np.array(plain_array("weights", self.weights), dtype=np.float32, order="C")
         if weights.ndim != 2 or 0 in weights.shape:
             raise ValueError(
                 f"weights must have the shape (n_visible, n_hidden), both positive, not {weights.shape}"
             )
-        mask = np.ones(weights.shape, bool) if self.mask is None else np.asarray(self.mask)
+        mask = np.ones(weights.shape, bool) if self.mask is None else plain_array("mask", self.mask)
         if mask.shape != weights.shape:
             raise ValueError(f"mask must have the shape of weights, {weights.shape}, not {mask.shape}")
         if mask.dtype != bool and not np.isin(mask, (0, 1)).all():
@@ -103,7 +104,7 @@ class RBM:
         mask = np.array(mask, dtype=bool, order="C")
         fields: dict[str, NDArray[Any]] = {"weights": weights, "mask": mask}
         for name, units in (("visible_bias", weights.shape[0]), ("hidden_bias", weights.shape[1])):
-            bias = np.array(getattr(self, name), dtype=np.float32)
+            bias = np.array(plain_array(name, getattr(self, name)), dtype=np.float32)
             if bias.shape != (units,):
                 raise ValueError(f"{name} must have the shape ({units},) to fit weights, not {bias.shape}")
             fields[name] = bias

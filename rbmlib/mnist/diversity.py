@@ -17,6 +17,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from rbmlib.arguments import plain_array
+
 from .quality import Measured
 
 FEWEST_ACCEPTED = 100
@@ -89,7 +91,7 @@ def expected_imbalance(n: int, frequencies: ArrayLike) -> float:
     frequencies : array, (n_classes,)
         Class frequencies q, or counts, of the data.
     """
-    q = np.asarray(frequencies, dtype=np.float64)
+    q = plain_array("frequencies", frequencies, np.float64)
     q = q / q.sum()
     return float(imbalance_of(q) + (1 - (q**2).sum()) / (len(q) * n))
 
@@ -105,12 +107,12 @@ def expected_entropy(n: int, frequencies: ArrayLike) -> float:
     frequencies : array, (n_classes,)
         Class frequencies, or counts, of the data.
     """
-    q = np.asarray(frequencies, dtype=np.float64)
+    q = plain_array("frequencies", frequencies, np.float64)
     return float(entropy_of(q / q.sum()) - (np.count_nonzero(q) - 1) / (2 * n))
 
 
 def _counts(counts: ArrayLike) -> NDArray[np.int64]:
-    array = np.asarray(counts)
+    array = plain_array("counts", counts)
     if array.ndim != 1 or array.size < 2 or array.dtype.kind not in "iu" or array.min() < 0:
         raise ValueError(f"counts must be two or more whole numbers >= 0, not {counts!r}")
     return array.astype(np.int64)

@@ -15,6 +15,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from rbmlib.arguments import plain_array
 from rbmlib.files import missing_arrays, reading_arrays, write_whole
 from rbmlib.kernels.initialisation import derived_seed
 from rbmlib.kernels.philox import STREAM_SAMPLING, STREAM_SHUFFLE, fill_words
@@ -146,7 +147,7 @@ def check_images(name: str, images: ArrayLike, shape: tuple[int, int]) -> NDArra
     ValueError
         If there are none, they have another shape, or hold other values than 0 and 1.
     """
-    array = np.asarray(images)
+    array = plain_array(name, images)
     height, width = shape
     if array.ndim == 3 and array.shape[1:] == (height, width):
         array = array.reshape(len(array), -1)
@@ -195,7 +196,7 @@ def split(
     ValueError
         If an argument is out of range; the message names it.
     """
-    array = np.asarray(images)
+    array = plain_array("images", images)
     if shape is None:
         if array.ndim != 3:
             raise ValueError(
@@ -281,7 +282,7 @@ def _checked_shape(shape: ArrayLike) -> tuple[int, int]:
 
 
 def _checked_labels(name: str, labels: ArrayLike, n: int) -> NDArray[np.uint8]:
-    array = np.asarray(labels)
+    array = plain_array(name, labels)
     if array.shape != (n,) or array.dtype.kind not in "iu":
         raise ValueError(
             f"{name} must be {n} integers, one an image, not {array.dtype} of shape {array.shape}"
@@ -292,7 +293,7 @@ def _checked_labels(name: str, labels: ArrayLike, n: int) -> NDArray[np.uint8]:
 
 
 def _checked_grey(grey: ArrayLike) -> NDArray[np.uint8]:
-    values = np.asarray(grey)
+    values = plain_array("grey", grey)
     if values.dtype != np.uint8 or values.ndim < 2 or values.size == 0:
         raise ValueError(
             f"grey must be images of uint8, 0 to 255, not {values.dtype} of shape {values.shape}"

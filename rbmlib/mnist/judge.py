@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from rbmlib.arguments import plain_array
 from rbmlib.rbm import check_seed
 
 from . import network
@@ -131,7 +132,7 @@ class Judge:
             If the images are of another size, not binary, or none.
         """
         height, width = self.shape
-        array = np.asarray(images)
+        array = plain_array("images", images)
         if array.ndim in (2, 3) and array.shape[1:] not in ((height * width,), (height, width)):
             size = " x ".join(str(side) for side in array.shape[1:])
             raise ValueError(
@@ -215,7 +216,7 @@ def train_judge(
     if min(shape) < network.SMALLEST_SIDE:
         raise ValueError(f"shape must have sides of {network.SMALLEST_SIDE} pixels or more, not {shape}")
     digits = check_images("positives", positives, shape)
-    classes = np.asarray(labels)
+    classes = plain_array("labels", labels)
     if classes.shape != (len(digits),) or classes.dtype.kind not in "iu":
         raise ValueError(
             f"labels must be {len(digits)} integers, one a positive, not {classes.dtype} of shape {classes.shape}"

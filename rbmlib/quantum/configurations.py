@@ -13,6 +13,8 @@ import numbers
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from rbmlib.arguments import plain_array
+
 MAX_ENUMERATED_SPINS = 24
 
 
@@ -55,7 +57,7 @@ def decode(codes: ArrayLike, n_spins: int) -> NDArray[np.uint8]:
         Zeros and ones.
     """
     n_spins = check_n_spins(n_spins, largest=62, smallest=1)
-    array = np.asarray(codes)
+    array = plain_array("codes", codes)
     if array.ndim != 1 or array.dtype.kind not in "iu":
         raise ValueError(
             f"codes must be a one-dimensional integer array, not {array.dtype} of shape {array.shape}."
@@ -87,7 +89,7 @@ def center_site(n_spins: int) -> int:
 
 def check_states(states: ArrayLike, n_spins: int | None = None, name: str = "states") -> NDArray[np.uint8]:
     """``states`` as a C-contiguous uint8 array (n_samples, n_spins) of zeros and ones, or an error."""
-    array = np.asarray(states)
+    array = plain_array(name, states)
     if array.ndim != 2 or array.shape[1] == 0:
         raise ValueError(f"{name} must have the shape (n_samples, n_spins), not {array.shape}.")
     if n_spins is not None and array.shape[1] != n_spins:

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from rbmlib.arguments import plain_array
 from rbmlib.kernels import enumeration_measures
 
 from .configurations import MAX_ENUMERATED_SPINS, check_positive_integer, check_states, encode
@@ -137,8 +138,8 @@ def correlation_mse(correlation: ArrayLike, reference: ArrayLike) -> float:
     -------
     float
     """
-    model = np.asarray(correlation, dtype=np.float64)
-    target = np.asarray(reference, dtype=np.float64)
+    model = plain_array("correlation", correlation, np.float64)
+    target = plain_array("reference", reference, np.float64)
     if model.ndim != 1 or model.size == 0 or model.shape != target.shape:
         raise ValueError(
             "correlation and reference must be rows of equal length, "

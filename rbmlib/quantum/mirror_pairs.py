@@ -14,6 +14,8 @@ from math import isqrt, sqrt
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from rbmlib.arguments import plain_array
+
 from .configurations import check_states
 from .observables import OccurrenceRatio
 
@@ -56,7 +58,7 @@ def counting_ratio(totals: ArrayLike) -> OccurrenceRatio:
     ValueError
         If a pair occurs less than twice.
     """
-    numbers = np.asarray(totals)
+    numbers = plain_array("totals", totals)
     if numbers.ndim != 1 or (numbers.size and (numbers.dtype.kind not in "iu" or numbers.min() < 2)):
         raise ValueError("totals must be a row of integers of 2 or more, one for each pair.")
     if numbers.size == 0:

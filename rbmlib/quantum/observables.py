@@ -19,6 +19,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from rbmlib.arguments import plain_array
 from rbmlib.kernels import enumeration_measures, sample_measures
 
 from .configurations import (
@@ -202,7 +203,7 @@ def magnetization_estimates(up_spins: ArrayLike) -> tuple[Estimate, Estimate]:
     tuple of Estimate
         m and |m| (Golubeva & Melko, eq. 5).
     """
-    weights = np.asarray(up_spins, dtype=np.float64)
+    weights = plain_array("up_spins", up_spins, np.float64)
     if weights.ndim != 1 or weights.size < 2:
         raise ValueError(f"up_spins must have the shape (n_spins + 1,), not {weights.shape}.")
     n_spins = weights.size - 1

@@ -22,6 +22,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from rbmlib.arguments import plain_array
+
 
 @dataclass(frozen=True)
 class Sampled:
@@ -154,7 +156,7 @@ def _effective_share(weights: NDArray[np.float64]) -> float:
 
 
 def _checked(name: str, values: ArrayLike) -> NDArray[np.float64]:
-    array = np.asarray(values, float)
+    array = plain_array(name, values, float)
     if array.ndim != 1 or array.size < 2 or not np.isfinite(array).all():
         raise ValueError(f"{name} must be a row of at least two finite numbers, not of shape {array.shape}")
     return array

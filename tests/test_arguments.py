@@ -1,0 +1,68 @@
+"""Arguments that mean something else than they seem to are refused by name: masked values, counters out of range."""
+
+import numpy as np
+import pytest
+
+from rbmlib import RBM
+from rbmlib.arguments import plain_array
+from rbmlib.clusters import standing_out
+from rbmlib.mnist.diversity import diversity
+from rbmlib.mnist.images import Images, binarise, split
+from rbmlib.pruning import prune_mask
+from rbmlib.quantum.configurations import encode
+from rbmlib.quantum.errors import correlation_mse
+from rbmlib.training import train
+
+MACHINE = RBM.random(3, 2, 1)
+STATES = np.array([[0, 1, 1], [1, 0, 0]], np.uint8)
+MASKED = np.ma.masked_array(STATES, mask=STATES == 1)
+
+
+def masked(values):
+    array = np.asarray(values)
+    return np.ma.masked_array(array, mask=np.arange(array.size).reshape(array.shape) == 0)
+
+
+WEIGHTS = np.array([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]])
+TAKES = {
+    "visible": lambda: MACHINE.free_energy(MASKED),
+    "hidden": lambda: MACHINE.energy(STATES, masked(STATES[:, :2])),
+    "initial": lambda: MACHINE.sample(2, 1, initial=MASKED),
+    "data": lambda: train(MACHINE, MASKED, n_epochs=1, learning_rate=0.1, seed=1),
+    "weights": lambda: RBM(masked(WEIGHTS), np.zeros(3), np.zeros(2)),
+    "mask": lambda: RBM(WEIGHTS, np.zeros(3), np.zeros(2), masked(np.ones((3, 2), bool))),
+    "visible_bias": lambda: RBM(WEIGHTS, masked(np.zeros(3)), np.zeros(2)),
+    "hidden_bias": lambda: RBM(WEIGHTS, np.zeros(3), masked(np.zeros(2))),
+    "states": lambda: encode(MASKED),
+    "correlation": lambda: correlation_mse(masked([1.0, 0.5]), [1.0, 0.4]),
+    "reference": lambda: correlation_mse([1.0, 0.5], masked([1.0, 0.4])),
+    "train": lambda: Images(masked(np.eye(4)), np.eye(4), (2, 2)),
+    "test_labels": lambda: Images(np.eye(4), np.eye(4), (2, 2), [0, 1, 2, 3], masked([0, 1, 2, 3])),
+    "images": lambda: split(masked(np.eye(4).reshape(4, 2, 2)), 1, 1),
+    "grey": lambda: binarise(masked(np.zeros((2, 2, 2), np.uint8))),
+    "counts": lambda: diversity(masked([200, 300])),
+}
+
+
+@pytest.mark.parametrize("name", TAKES)
+def test_masked_values_are_refused_by_the_arguments_name(name):
+    with pytest.raises(
+        ValueError, match=rf"^{name} must hold no masked values, not a numpy mask over \d of \d"
+    ):
+        TAKES[name]()
+
+
+def test_so_they_are_where_weights_are_looked_at():
+    for call in (
+        lambda: standing_out(masked(WEIGHTS)),
+        lambda: prune_mask(masked(WEIGHTS), np.ones((3, 2), bool), 2),
+    ):
+        with pytest.raises(ValueError, match="weights must hold no masked values"):
+            call()
+
+
+def test_a_masked_array_without_masked_values_is_an_array():
+    whole = np.ma.masked_array(STATES, mask=False)
+    np.testing.assert_array_equal(MACHINE.free_energy(whole), MACHINE.free_energy(STATES))
+    assert type(plain_array("a", whole)) is np.ndarray
+    assert plain_array("a", [1, 2], float).dtype == float
