@@ -41,9 +41,20 @@ def log_pseudo_likelihood(rbm: RBM, visible: ArrayLike) -> NDArray[np.float64]:
     -------
     array of float64, (n_samples,)
         In nats. Fields are sums of weights rounded to 2**-24, which no order of summation can change.
+
+    Raises
+    ------
+    ValueError
+        If the states are not binary, or a weight is beyond 600 in absolute value.
     """
     states = check_binary("visible", visible, rbm.n_visible)
     weights = rbm.weights.astype(np.float64)
+    # A hidden unit whose probability underflows counts again where one weight lifts it back: not below this size.
+    if np.abs(weights).max() > _LARGEST_PRODUCT:
+        raise ValueError(
+            f"weights must lie within {_LARGEST_PRODUCT:.0f} of zero for the pseudo-likelihood, "
+            f"not up to {np.abs(weights).max():.4g}"
+        )
     turned_on, turned_off = (_exp(sign * weights.T) for sign in (1.0, -1.0))
     whole = np.rint(weights * _GRID)
     longest = max(float(np.abs(weights).max()), 1e-30)

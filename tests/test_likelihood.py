@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rbmlib.likelihood import Empirical, ExactLikelihood, fit
+from rbmlib.pseudo_likelihood import log_pseudo_likelihood
 from rbmlib.rbm import RBM
 
 
@@ -168,3 +169,24 @@ def test_a_fit_that_runs_out_of_iterations_says_so_and_calls_back_after_each():
 def test_a_bad_argument_is_named_with_what_was_given(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+@pytest.mark.parametrize("size", [300.0, 599.0])
+@pytest.mark.parametrize("state", [[0, 0], [0, 1], [1, 1]])
+def test_pseudo_likelihood_of_large_weights_is_that_of_free_energies(size, state):
+    machine = RBM(np.full((2, 1), size), np.full(2, -size), np.full(1, -size))
+    states = np.array([state])
+    losses = 0.0
+    for unit in range(2):
+        flipped = states.copy()
+        flipped[0, unit] ^= 1
+        change = machine.free_energy(states)[0] - machine.free_energy(flipped)[0]
+        losses += np.logaddexp(0.0, change)
+    np.testing.assert_allclose(log_pseudo_likelihood(machine, states), [-losses], rtol=1e-9, atol=1e-100)
+
+
+def test_pseudo_likelihood_refuses_weights_that_it_cannot_weigh():
+    # The true value is 2 log(1/3) = -2.197; the probability of the hidden unit underflows.
+    machine = RBM(np.full((2, 1), 720.0), np.full(2, -720.0), np.full(1, -720.0))
+    with pytest.raises(ValueError, match="weights must lie within 600 of zero .*, not up to 720"):
+        log_pseudo_likelihood(machine, [[1, 1]])
