@@ -31,7 +31,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import ndtri
 
-from rbmlib.arguments import plain_array
+from rbmlib.arguments import check_counter, plain_array
 
 from .kernels import annealing as _kernels
 from .kernels.elementary import log_array as _log_array
@@ -176,6 +176,7 @@ def annealed_importance_sampling(
     base_bias = _checked_base(base, rbm)
     states = np.empty((n_chains, rbm.n_visible), np.uint8)
     first_chain = _at_least("first_chain", first_chain, 0)
+    check_counter("first_chain", first_chain, n_chains, "n_chains")
     word = np.uint64(check_seed("seed", seed))
     betas = _inverse_temperatures(temperatures)
     _kernels.draw_base(base_bias, first_chain, STREAM_ANNEALING, word, states)
@@ -214,6 +215,7 @@ def reverse_annealed_importance_sampling(
         raise ValueError("samples must have at least one row")
     base_bias = _checked_base(base, rbm)
     first_chain = _at_least("first_chain", first_chain, 0)
+    check_counter("first_chain", first_chain, len(states), "n_chains")
     word = np.uint64(check_seed("seed", seed))
     betas = np.ascontiguousarray(_inverse_temperatures(temperatures)[::-1])
     log_weights = _anneal(rbm, base_bias, betas, first_chain, STREAM_REVERSE_ANNEALING, word, states)

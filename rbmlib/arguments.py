@@ -7,6 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
+COUNTER = 2**32
+"""Values of a word of the random numbers' counter: of chains, and of steps."""
+
 
 def plain_array(name: str, values: ArrayLike, dtype: DTypeLike = None) -> NDArray[Any]:
     """``values`` as an array, or an error that names the argument if some of them are masked.
@@ -25,3 +28,16 @@ def plain_array(name: str, values: ArrayLike, dtype: DTypeLike = None) -> NDArra
             "or leave them out"
         )
     return np.asarray(values, dtype)
+
+
+def check_counter(name: str, first: int, n: int, n_name: str) -> None:
+    """Refuse numbers of chains or steps that the counter of the random numbers has no place for: it would start again, and
+    give one chain the numbers of another.
+
+    Raises
+    ------
+    ValueError
+        If ``first + n`` exceeds 2**32.
+    """
+    if first + n > COUNTER:
+        raise ValueError(f"{name} must lie in [0, 2**32 - {n_name}], not {first} with {n_name} = {n}")

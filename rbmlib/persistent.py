@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from .arguments import check_counter
 from .kernels import fixed_point as _fixed_point
 from .kernels import large_gibbs as _gibbs
 from .kernels import large_pcd as _pcd
@@ -236,6 +237,8 @@ def sample_chains(
     visible = check_binary("states", states, rbm.n_visible)
     for name, value in (("n_steps", n_steps), ("first_step", first_step), ("first_chain", first_chain)):
         _check_positive_integer(name, value, 0)
+    check_counter("first_step", int(first_step), int(n_steps), "n_steps")
+    check_counter("first_chain", int(first_chain), len(visible), "n_chains")
     _check_positive_integer("n_threads", n_threads)
     seed_word = np.uint64(check_seed("seed", seed))
     if not _bounded(rbm.weights, rbm.visible_bias, rbm.hidden_bias):

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .arguments import plain_array
+from .arguments import check_counter, plain_array
 from .files import missing_arrays, reading_arrays, write_whole
 from .kernels import enumeration as _enumeration
 from .kernels.gibbs import gibbs_sample as _gibbs_sample
@@ -323,7 +323,8 @@ class RBM:
         initial : array, (n_samples, n_visible), optional
             Visible states to start from; all zero if not given.
         first_chain : int
-            Number of the first chain, so that a set of chains can be drawn in parts with the same bits.
+            Number of the first chain, in [0, 2**32 - n_samples], so that a set of chains can be drawn in parts with
+            the same bits.
 
         Returns
         -------
@@ -336,6 +337,8 @@ class RBM:
         ):
             if not isinstance(value, (int, np.integer)) or value < least:
                 raise ValueError(f"{name} must be an integer >= {least}, not {value!r}")
+        check_counter("first_chain", int(first_chain), int(n_samples), "n_samples")
+        check_counter("n_steps", int(n_steps), 0, "0")
         if initial is None:
             states = np.zeros((n_samples, self.n_visible), np.uint8)
         else:

@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from .arguments import check_counter
 from .kernels.contrastive_divergence import shuffle as _shuffle
 from .kernels.contrastive_divergence import train_epoch as _train_epoch
 from .kernels.gibbs import pack_rows as _pack_rows
@@ -150,6 +151,8 @@ def train(
         if until_epoch is None
         else min(_check_positive_integer("until_epoch", until_epoch, 0), n_epochs)
     )
+    updates_left = max(until - state.epoch, 0) * -(-len(samples) // batch_size)
+    check_counter("Gibbs steps so far", state.updates * k, updates_left * k, "steps of this run")
     seed_word = np.uint64(check_seed("seed", seed))
     rate = learning_rate if isinstance(learning_rate, LearningRate) else LearningRate(learning_rate)
     if not 0 <= weight_decay <= _LARGEST:

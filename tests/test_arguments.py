@@ -4,14 +4,16 @@ import numpy as np
 import pytest
 
 from rbmlib import RBM
-from rbmlib.arguments import plain_array
+from rbmlib.annealing import annealed_importance_sampling, reverse_annealed_importance_sampling
+from rbmlib.arguments import check_counter, plain_array
 from rbmlib.clusters import standing_out
 from rbmlib.mnist.diversity import diversity
 from rbmlib.mnist.images import Images, binarise, split
+from rbmlib.persistent import sample_chains
 from rbmlib.pruning import prune_mask
 from rbmlib.quantum.configurations import encode
 from rbmlib.quantum.errors import correlation_mse
-from rbmlib.training import train
+from rbmlib.training import TrainingState, train
 
 MACHINE = RBM.random(3, 2, 1)
 STATES = np.array([[0, 1, 1], [1, 0, 0]], np.uint8)
@@ -66,3 +68,50 @@ def test_a_masked_array_without_masked_values_is_an_array():
     np.testing.assert_array_equal(MACHINE.free_energy(whole), MACHINE.free_energy(STATES))
     assert type(plain_array("a", whole)) is np.ndarray
     assert plain_array("a", [1, 2], float).dtype == float
+
+
+# A counter never wraps
+
+LAST = 2**32
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: MACHINE.sample(64, 1, first_chain=LAST),
+        lambda: MACHINE.sample(2, 1, first_chain=LAST - 1),
+        lambda: sample_chains(MACHINE, STATES, 1, 1, first_chain=LAST - 1),
+        lambda: annealed_importance_sampling(
+            MACHINE, n_chains=8, temperatures=5, seed=1, first_chain=LAST - 7
+        ),
+        lambda: reverse_annealed_importance_sampling(
+            MACHINE, STATES, temperatures=5, seed=1, first_chain=LAST
+        ),
+    ],
+)
+def test_no_chain_has_the_numbers_of_another(call):
+    with pytest.raises(ValueError, match=r"first_chain must lie in \[0, 2\*\*32 - n_\w+\], not 42949672\d\d"):
+        call()
+
+
+def test_no_step_has_the_numbers_of_another():
+    for call, name in (
+        (lambda: sample_chains(MACHINE, STATES, 3, 1, first_step=LAST - 2), "first_step"),
+        (lambda: MACHINE.sample(1, 1, n_steps=LAST + 1), "n_steps"),
+        (
+            lambda: train(
+                TrainingState(MACHINE, updates=LAST // 10), STATES, n_epochs=1, learning_rate=0.1, seed=1
+            ),
+            "Gibbs steps so far",
+        ),
+    ):
+        with pytest.raises(ValueError, match=rf"^{name} must lie in "):
+            call()
+
+
+def test_the_last_chains_and_steps_are_drawn():
+    last = MACHINE.sample(64, 1, first_chain=LAST - 64, n_steps=3)
+    np.testing.assert_array_equal(MACHINE.sample(1, 1, first_chain=LAST - 1, n_steps=3), last[63:])
+    assert not np.array_equal(last, MACHINE.sample(64, 1, n_steps=3))
+    assert sample_chains(MACHINE, STATES, 2, 1, first_step=LAST - 2, first_chain=LAST - 2).shape == (2, 3)
+    check_counter("first_chain", LAST, 0, "n")
