@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numbers
 from typing import Any
 
 import numpy as np
@@ -41,3 +42,18 @@ def check_counter(name: str, first: int, n: int, n_name: str) -> None:
     """
     if first + n > COUNTER:
         raise ValueError(f"{name} must lie in [0, 2**32 - {n_name}], not {first} with {n_name} = {n}")
+
+
+def check_rate(name: str, value: Any) -> float:
+    """A positive number that a kernel can hold as float32, of any of Python's or NumPy's kinds, as a float.
+
+    Raises
+    ------
+    ValueError
+        If it is something else.
+    """
+    largest = float(np.finfo(np.float32).max)
+    number = isinstance(value, numbers.Real) and not isinstance(value, (bool, np.bool_))
+    if not number or not 0 < float(value) <= largest:
+        raise ValueError(f"{name} must be a positive number below 3.4e38, not {value!r}")
+    return float(value)

@@ -190,6 +190,12 @@ def fit(
     for name, value in (("penalty", penalty), ("tolerance", tolerance)):
         if not (np.isfinite(value) and value >= 0):
             raise ValueError(f"{name} must be a finite number >= 0, not {value!r}")
+    if (
+        isinstance(max_iterations, (bool, np.bool_))
+        or not isinstance(max_iterations, (int, np.integer))
+        or max_iterations < 1
+    ):
+        raise ValueError(f"max_iterations must be an integer >= 1, not {max_iterations!r}")
     likelihood = ExactLikelihood(data, rbm.n_hidden)
     mask, shape = rbm.mask, rbm.weights.shape
     n_weights = int(mask.sum())

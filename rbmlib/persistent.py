@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .arguments import check_counter
+from .arguments import check_counter, check_rate
 from .kernels import fixed_point as _fixed_point
 from .kernels import large_gibbs as _gibbs
 from .kernels import large_pcd as _pcd
@@ -45,10 +45,7 @@ class LinearDecay:
     held: float = 0.5
 
     def __post_init__(self) -> None:
-        if not 0 < self.first <= float(np.finfo(np.float32).max):
-            raise ValueError(
-                f"learning rate: first must be a positive number below 3.4e38, not {self.first!r}"
-            )
+        object.__setattr__(self, "first", check_rate("learning rate: first", self.first))
         if not 0 <= self.held <= 1:
             raise ValueError(
                 f"learning rate: held must be a fraction of the run from 0 to 1, not {self.held!r}"
@@ -193,7 +190,8 @@ def _checked_run(
         until = min(_check_positive_integer("until_update", until_update, 0), n_updates)
     if not 0 < offset_rate <= 1:
         raise ValueError(f"offset_rate must be a number above 0 and at most 1, not {offset_rate!r}")
-    schedule = LinearDecay(learning_rate, 1.0) if isinstance(learning_rate, int | float) else learning_rate
+    scheduled = isinstance(learning_rate, LinearDecay | LearningRate)
+    schedule = learning_rate if scheduled else LinearDecay(learning_rate, 1.0)
     return samples, until, schedule
 
 

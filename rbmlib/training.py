@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .arguments import check_counter
+from .arguments import check_counter, check_rate
 from .kernels.contrastive_divergence import shuffle as _shuffle
 from .kernels.contrastive_divergence import train_epoch as _train_epoch
 from .kernels.gibbs import pack_rows as _pack_rows
@@ -45,10 +45,8 @@ class LearningRate:
 
     def __post_init__(self) -> None:
         for name, value in (("first", self.first), ("last", self.last)):
-            if value is not None and not 0 < value <= _LARGEST:
-                raise ValueError(
-                    f"learning rate: {name} must be a positive number below 3.4e38, not {value!r}"
-                )
+            if name == "first" or value is not None:
+                object.__setattr__(self, name, check_rate(f"learning rate: {name}", value))
 
     def at(self, epoch: int, n_epochs: int) -> float:
         """The rate of epoch ``epoch`` = 0 ... n_epochs - 1; portable bits."""

@@ -7,13 +7,14 @@ from rbmlib import RBM
 from rbmlib.annealing import annealed_importance_sampling, reverse_annealed_importance_sampling
 from rbmlib.arguments import check_counter, plain_array
 from rbmlib.clusters import standing_out
+from rbmlib.likelihood import fit
 from rbmlib.mnist.diversity import diversity
 from rbmlib.mnist.images import Images, binarise, split
-from rbmlib.persistent import sample_chains
+from rbmlib.persistent import LinearDecay, sample_chains, train_persistent
 from rbmlib.pruning import prune_mask
 from rbmlib.quantum.configurations import encode
 from rbmlib.quantum.errors import correlation_mse
-from rbmlib.training import TrainingState, train
+from rbmlib.training import LearningRate, TrainingState, train
 
 MACHINE = RBM.random(3, 2, 1)
 STATES = np.array([[0, 1, 1], [1, 0, 0]], np.uint8)
@@ -115,3 +116,38 @@ def test_the_last_chains_and_steps_are_drawn():
     assert not np.array_equal(last, MACHINE.sample(64, 1, n_steps=3))
     assert sample_chains(MACHINE, STATES, 2, 1, first_step=LAST - 2, first_chain=LAST - 2).shape == (2, 3)
     check_counter("first_chain", LAST, 0, "n")
+
+
+# Numbers of NumPy's kinds
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.float64, np.float16])
+def test_a_learning_rate_may_be_a_number_of_numpys(kind):
+    options = {"n_updates": 4, "seed": 1, "n_chains": 2, "batch_size": 2, "k": 1}
+    rate = kind(0.25)  # the same number in every kind
+    found = train_persistent(MACHINE, STATES, learning_rate=rate, **options)
+    expected = train_persistent(MACHINE, STATES, learning_rate=0.25, **options)
+    np.testing.assert_array_equal(found.rbm.weights, expected.rbm.weights)
+    one = train(MACHINE, STATES, n_epochs=2, learning_rate=rate, seed=1, k=1)
+    other = train(MACHINE, STATES, n_epochs=2, learning_rate=0.25, seed=1, k=1)
+    np.testing.assert_array_equal(one.rbm.weights, other.rbm.weights)
+    assert type(LearningRate(rate).first) is type(LinearDecay(rate).first) is float
+
+
+@pytest.mark.parametrize("rate", ["0.1", None, 0.0, -1, np.nan, np.inf, True, np.array([0.1, 0.2]), 1j])
+def test_what_is_no_learning_rate_is_refused(rate):
+    options = {"n_updates": 4, "seed": 1, "n_chains": 2, "batch_size": 2, "k": 1}
+    with pytest.raises(ValueError, match="learning rate: first must be a positive number"):
+        train_persistent(MACHINE, STATES, learning_rate=rate, **options)
+    with pytest.raises(ValueError, match="learning rate: first must be a positive number"):
+        train(MACHINE, STATES, n_epochs=1, learning_rate=rate, seed=1)
+
+
+@pytest.mark.parametrize("n", [0, -1, 1.5, True, "3", np.float64(2)])
+def test_a_fit_takes_one_iteration_or_more(n):
+    with pytest.raises(ValueError, match="max_iterations must be an integer >= 1, not"):
+        fit(MACHINE, STATES, max_iterations=n)
+
+
+def test_a_fit_stops_after_the_iterations_that_it_was_given():
+    assert [fit(MACHINE, STATES, max_iterations=kind(1)).n_iterations for kind in (int, np.int64)] == [1, 1]
