@@ -116,6 +116,10 @@ class RBM:
             value.setflags(write=False)
             object.__setattr__(self, name, value)
 
+    def __reduce__(self) -> tuple[type[RBM], tuple[NDArray[Any], ...]]:
+        # Copied and unpickled through the constructor: arrays that NumPy copies can be written to, and a mask broken.
+        return type(self), tuple(getattr(self, name) for name in _FIELDS)
+
     @property
     def n_visible(self) -> int:
         """Number of visible units."""

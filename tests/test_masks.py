@@ -1,11 +1,16 @@
 """Masks built by rule and masks whose entries have moved."""
 
+import copy
+import pickle
+
 import numpy as np
 import pytest
 
 from rbmlib.clusters import clusters
 from rbmlib.masks import constructed_mask, random_mask, shuffled_mask
 from rbmlib.pruning import is_connected
+from rbmlib.quantum.mps import MatrixProductState
+from rbmlib.rbm import RBM
 
 
 @pytest.mark.parametrize("seed", [None, 0, 1, 2, 3])
@@ -102,3 +107,38 @@ def test_moving_everything_forgets_the_mask():
 def test_bad_arguments_are_named(arguments, message):
     with pytest.raises(ValueError, match=message):
         shuffled_mask(*arguments)
+
+
+COPIES = {
+    "copy": copy.copy,
+    "deepcopy": copy.deepcopy,
+    "pickle": lambda machine: pickle.loads(pickle.dumps(machine)),
+    "pickle 2": lambda machine: pickle.loads(pickle.dumps(machine, protocol=2)),
+    "deepcopy in a list": lambda machine: copy.deepcopy([machine])[0],
+    "replace": lambda machine: machine.replace(),
+}
+
+
+@pytest.mark.parametrize("way", COPIES)
+def test_a_copy_of_a_machine_keeps_its_mask_as_safely(way):
+    mask = np.random.default_rng(1).random((5, 4)) < 0.5
+    machine = RBM.random(5, 4, 3, mask=mask)
+    twin = COPIES[way](machine)
+    for name in ("weights", "visible_bias", "hidden_bias", "mask"):
+        np.testing.assert_array_equal(getattr(twin, name), getattr(machine, name))
+        assert getattr(twin, name).dtype == getattr(machine, name).dtype
+        assert not getattr(twin, name).flags.writeable
+    with pytest.raises(ValueError, match="read-only"):
+        twin.weights[~mask] = 1.0
+
+
+@pytest.mark.parametrize("way", ["copy", "deepcopy", "pickle"])
+def test_a_copy_of_a_matrix_product_state_can_be_written_to_as_little(way):
+    tensor = np.zeros((1, 2, 1))
+    tensor[0, :, 0] = 0.6, 0.8
+    state = MatrixProductState((tensor, tensor), -1.5)
+    twin = COPIES[way](state)
+    assert twin.energy == -1.5
+    for one, other in zip(twin.tensors, state.tensors, strict=True):
+        np.testing.assert_array_equal(one, other)
+        assert not one.flags.writeable

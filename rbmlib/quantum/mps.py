@@ -70,6 +70,10 @@ class MatrixProductState:
         object.__setattr__(self, "tensors", tensors)
         object.__setattr__(self, "energy", float(self.energy))
 
+    def __reduce__(self) -> tuple[type[MatrixProductState], tuple[tuple[NDArray[np.float64], ...], float]]:
+        # Copied and unpickled through the constructor: arrays that NumPy copies can be written to.
+        return type(self), (self.tensors, self.energy)
+
     @property
     def n_spins(self) -> int:
         """Number of spins."""
