@@ -188,5 +188,5 @@ def test_pseudo_likelihood_of_large_weights_is_that_of_free_energies(size, state
 def test_pseudo_likelihood_refuses_weights_that_it_cannot_weigh():
     # The true value is 2 log(1/3) = -2.197; the probability of the hidden unit underflows.
     machine = RBM(np.full((2, 1), 720.0), np.full(2, -720.0), np.full(1, -720.0))
-    with pytest.raises(ValueError, match="weights must lie within 600 of zero .*, not up to 720"):
+    with pytest.raises(ValueError, match=r"weights must lie within 600 of zero .*, not up to 720"):
         log_pseudo_likelihood(machine, [[1, 1]])

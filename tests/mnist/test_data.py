@@ -111,7 +111,8 @@ def test_offline_one_sentence_says_where_to_put_which_files(places, monkeypatch)
     with pytest.raises(data.DataNotFoundError) as caught:
         data.mnist()
     assert str(caught.value) == (
-        f"MNIST is not in {raw} and {cached} and cannot be downloaded (Error downloading train-images-idx3-ubyte.gz:): "
+        f"MNIST is not in {raw} and {cached} and cannot be downloaded "
+        "(Error downloading train-images-idx3-ubyte.gz: Tried a mirror): "
         f"put the four original files {files} into {raw}"
     )
     monkeypatch.delenv("RBMLIB_DATA")
