@@ -251,6 +251,7 @@ def test_a_full_disk_and_a_damaged_cache_cost_a_compilation(tmp_path, monkeypatc
     (index,) = tmp_path.rglob("*.nbi")
     index.write_bytes(b"nonsense")
     assert options.jit(double)(3) == 6
+    assert b"nonsense" not in index.read_bytes()  # made anew
 
     def full(self, key, data):
         raise OSError(28, "No space left on device")

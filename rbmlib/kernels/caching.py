@@ -80,11 +80,13 @@ class KernelCache(options._KernelCache):
         """What was kept for a signature, or None."""
         with contextlib.suppress(Exception):  # whatever a damaged file can raise
             return super().load_overload(sig, target_context)
+        with contextlib.suppress(Exception):
+            self.flush()  # so that what is compiled now can be kept
         return None
 
     def save_overload(self, sig: Any, data: Any) -> None:
         """Keep what was compiled for a signature, if there is room."""
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(Exception):
             super().save_overload(sig, data)
 
 
