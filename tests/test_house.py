@@ -174,3 +174,9 @@ def test_no_private_name_crosses_a_module() -> None:
                 found |= {f"{bound[node.value.id]}.{node.attr}"} if node.value.id in bound else set()
     assert found - set(PRIVATE) == set()
     assert set(PRIVATE) - found == set(), "these are no exceptions any more"
+
+
+def test_the_clone_s_own_results_are_found_from_the_second_building() -> None:
+    from rbmbook.lab.store import Store
+
+    assert Store.default().published == ROOT / "book" / "results"

@@ -113,7 +113,7 @@ class Store:
     @classmethod
     def default(cls) -> Store:
         """Return the store of this clone: ``book/results`` beside the package, and the user's cache."""
-        clone = Path(__file__).resolve().parents[2]
+        clone = Path(__file__).resolve().parents[3]
         published = clone / "book" / "results"
         return cls(published if (clone / "pyproject.toml").is_file() else None, local_cache())
 
