@@ -84,6 +84,7 @@ def _says(parts: Sequence[Part]) -> str:
 
 
 RULES: dict[str, Rule] = {"B4.collapse": Rule(collapse_rule, _says)}
+CLAIMS = tuple(RULES)
 
 
 def _objection(p: Mapping[str, Any]) -> str | None:

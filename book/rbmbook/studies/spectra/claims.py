@@ -204,6 +204,7 @@ RULES: dict[str, Rule] = {
     "B4.crossing-62": Rule(crossing_rule, _crossing_says),
     "B4.modes-suffice": Rule(modes_rule, _modes_says),
 }
+CLAIMS = tuple(RULES)
 
 
 def _objections(p: Mapping[str, Any]) -> dict[str, str | None]:
