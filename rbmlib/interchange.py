@@ -3,14 +3,14 @@ r"""Machines of other programs: QuCumber's and rbms' files, and scikit-learn's `
 All of them mean the same machine by their numbers, units of 0 and 1 and
 :math:`F(v) = -b \cdot v - \sum_j \log(1 + e^{c_j + (v W)_j})`, and differ in names and in which way the weights lie:
 
-===================  ==================  ==================  ===================  ================
-\                    weights             shape               visible bias         hidden bias
-===================  ==================  ==================  ===================  ================
-here                 ``weights``         visible x hidden    ``visible_bias``     ``hidden_bias``
-QuCumber             ``weights``         hidden x visible    ``visible_bias``     ``hidden_bias``
-rbms                 ``weight_matrix``   visible x hidden    ``vbias``            ``hbias``
-scikit-learn         ``components_``     hidden x visible    ``intercept_visible_``  ``intercept_hidden_``
-===================  ==================  ==================  ===================  ================
+===================  ==================  ==================  =======================  ======================
+\                    weights             shape               visible bias             hidden bias
+===================  ==================  ==================  =======================  ======================
+here                 ``weights``         visible x hidden    ``visible_bias``         ``hidden_bias``
+QuCumber             ``weights``         hidden x visible    ``visible_bias``         ``hidden_bias``
+rbms                 ``weight_matrix``   visible x hidden    ``vbias``                ``hbias``
+scikit-learn         ``components_``     hidden x visible    ``intercept_visible_``   ``intercept_hidden_``
+===================  ==================  ==================  =======================  ======================
 
 Nothing in a file can run: arrays are read, pickles are not. Numbers become float32. None of these programs knows masks: a
 machine that comes from one has all its weights, and one that goes to scikit-learn leaves its mask behind (its zeros stay).

@@ -16,7 +16,7 @@ import numpy as np
 import xarray as xr
 
 from rbmbook.studies.digits.cells import real_floors, sample_pruned, train_machine
-from rbmbook.studies.tfim_pruning.study import prune_trained
+from rbmbook.studies.ising.cells import prune_trained
 from rbmlib.analysis.couplings import exact_couplings, gaussian_couplings
 from rbmlib.annealing import annealed_importance_sampling, reverse_annealed_importance_sampling
 from rbmlib.kernels.elementary import exp_array, log_array

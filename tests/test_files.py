@@ -210,13 +210,13 @@ def test_where_nothing_can_be_written_kernels_run_and_the_command_reads(read_onl
     seed, folder = read_only("-c", SAMPLING).split()
     assert folder == "/nonexistent/.cache/rbmlib/numba"
     assert read_only("-c", SAMPLING, RBMLIB_CACHE="/proc/x").split() == [seed, "/proc/x/numba"]
-    assert "tfim_pruning" in read_only("-m", "rbmlib", "list")
-    assert "Usage" in read_only("-m", "rbmlib", "run", "--help")
+    assert "tfim_pruning" in read_only("-m", "rbmbook", "list")
+    assert "Usage" in read_only("-m", "rbmbook", "run", "--help")
 
 
 @pytest.mark.slow
 def test_where_nothing_can_be_written_the_command_says_how_things_stand(read_only):
-    assert "Published results" in read_only("-m", "rbmlib", "status")
+    assert "Published results" in read_only("-m", "rbmbook", "status")
 
 
 def test_compiled_code_goes_below_the_cache_and_nothing_before(tmp_path):

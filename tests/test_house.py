@@ -180,14 +180,3 @@ def test_the_clone_s_own_results_are_found_from_the_second_building() -> None:
     from rbmbook.lab.store import Store
 
     assert Store.default().published == ROOT / "book" / "results"
-
-
-def test_every_room_with_claims_lists_their_ids_and_settles_them() -> None:
-    from rbmbook.evidence.claims import CATALOGUE, load_claims
-    from rbmbook.studies.scorecard.study import studies
-
-    catalogue = [claim.id for claim in load_claims(CATALOGUE)]
-    settled = [name for study in studies() for name in study.claims.CLAIMS]
-    assert len(set(settled)) == len(settled)
-    assert set(settled) <= set(catalogue)
-    assert all(callable(study.claims.verdicts) for study in studies())

@@ -190,7 +190,7 @@ def test_the_readme_sets_up_with_two_commands_that_the_makefile_has() -> None:
 
 def test_the_commands_that_the_readme_shows_exist() -> None:
     shown = re.findall(r"\.venv/bin/rbmlib (.+?)(?:#|`|\n)", (ROOT / "README.md").read_text())
-    assert len(shown) == 3
+    assert len(shown) == 4
     listed = subprocess.run(
         [sys.executable, "-m", "rbmbook", "list", "--json"],
         cwd=ROOT,

@@ -303,6 +303,6 @@ def test_the_lab_itself_is_no_part_of_a_result(cells):
     cells = cells.edit(
         "def crash", "from rbmbook.lab.store import Store\ndef bad(seed):\n    return Store\ndef crash"
     )
-    with pytest.raises(FingerprintError, match=r"reaches rbmlib\.lab\.store"):
+    with pytest.raises(FingerprintError, match=r"reaches rbmbook\.lab\.store"):
         code_fingerprint(cells.bad)
     assert code_fingerprint(cells.crash)

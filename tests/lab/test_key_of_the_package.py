@@ -39,7 +39,7 @@ TRACE = """
 
     from numba.core.dispatcher import Dispatcher
 
-    from rbmbook.studies import tfim_cells
+    from rbmbook.studies.ising import cells as tfim_cells
 
     seeds = dict(data_seed=1, init_seed=2, training_seed=3)
     shared = dict(n_hidden=3, field=1.0, n_samples=60, prune_fraction=0.3, n_iterations=2, **seeds)

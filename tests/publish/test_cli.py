@@ -10,7 +10,6 @@ from types import ModuleType, SimpleNamespace
 import pytest
 from click.testing import CliRunner, Result
 
-from rbmbook import studies as experiments
 from rbmbook.cli import cli
 from rbmbook.publish.project import Project
 
@@ -190,8 +189,7 @@ def test_the_scorecard_prints_what_was_found_and_gives_records_to_programs(
     module.scorecard = lambda: list(zip(claims, verdicts, strict=True))
     module.records = lambda: [{"id": "A1.x", "interval": [0.1, None]}]
     module.as_csv = lambda rows: f"id\n{rows[0]['id']}\n"
-    monkeypatch.setitem(sys.modules, "rbmbook.studies.scorecard.study", module)
-    monkeypatch.setattr(experiments, "scorecard", module, raising=False)
+    monkeypatch.setattr("rbmbook.studies.scorecard.study", module)
     assert json.loads(call(project, "scorecard", "--json").output) == [
         {"id": "A1.x", "interval": [0.1, None]}
     ]

@@ -311,7 +311,7 @@ def test_the_quick_page_tells_the_truth(name, root, tmp_path, tmp_path_factory):
         pytest.skip("RBMLIB_DATA does not say where MNIST is")
     cache = tmp_path_factory.getbasetemp() / "quick"
     done = subprocess.run(
-        [sys.executable, "-m", "rbmlib", "run", name, "--profile", "quick", "--out", str(tmp_path)],
+        [sys.executable, "-m", "rbmbook", "run", name, "--profile", "quick", "--out", str(tmp_path)],
         cwd=root,
         env={**os.environ, "RBMLIB_CACHE": str(cache), "PYTHONPATH": str(root)},
         capture_output=True,

@@ -251,7 +251,7 @@ def test_eight_cold_compiler_caches_at_once_crash_nothing(cells, record, tmp_pat
 BITS = """
     import json
     import sys
-    from rbmbook.studies import tfim_cells
+    from rbmbook.studies.ising import cells as tfim_cells
     from rbmbook.lab.cell import Cell
     from rbmbook.lab.store import Store
     from rbmbook.lab.sweep import fill

@@ -22,7 +22,9 @@ DILUTIONS = (0.0, 0.4, 0.8)
 
 
 def synthetic_mnist() -> ModuleType:
-    spec = spec_from_file_location("synthetic_mnist", Path(__file__).with_name("synthetic_mnist.py"))
+    spec = spec_from_file_location(
+        "synthetic_mnist", Path(__file__).parents[1] / "mnist_dilution" / "synthetic_mnist.py"
+    )
     module = module_from_spec(spec)
     spec.loader.exec_module(module)
     return module

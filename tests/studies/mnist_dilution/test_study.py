@@ -88,7 +88,8 @@ def test_the_profile_quick_is_small():
 
 def test_keys_need_neither_images_nor_torch():
     code = (
-        "import sys; from rbmbook.studies import mnist_dilution, mnist_standard; from rbmbook.lab.store import Store;"
+        "import sys; from rbmbook.studies.mnist_dilution import study as mnist_dilution;"
+        "from rbmbook.studies.digits import standard as mnist_standard; from rbmbook.lab.store import Store;"
         "p = mnist_dilution.PROFILES['quick'].parameters; store = Store(None, 'nowhere');"
         "keys = {store.key(mnist_standard.machine_cell(p, *one)) for one in mnist_standard.machines(p)};"
         "store.key(mnist_standard.floors_cell(p)); print(len(keys), 'torch' in sys.modules)"

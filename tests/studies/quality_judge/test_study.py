@@ -170,7 +170,9 @@ def test_a_judge_that_does_not_exist_is_refused(recipe, fold, message):
 
 def test_whoever_trains_and_samples_machines_does_not_import_torch():
     code = (
-        "import sys; from rbmbook.studies import mnist_cells, mnist_dilution, quality_judge, scorecard; "
+        "import sys; from rbmbook.studies.digits import cells; from rbmbook.studies.mnist_dilution import study as mnist_dilution; "
+        "from rbmbook.studies.quality_judge import study as quality_judge; "
+        "from rbmbook.studies.scorecard import study as scorecard; "
         "quality_judge.cells(); mnist_dilution.cells(); scorecard.studies(); sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

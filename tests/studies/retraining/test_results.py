@@ -152,7 +152,7 @@ def quoted(root, name):
 
 @pytest.mark.parametrize("study", [retraining, couplings_pca])
 def test_the_notebooks_own_parameters_are_the_book_profile(declared_defaults, study):
-    assert declared_defaults(study.__name__.rpartition(".")[2]) == dict(study.PROFILES["book"].parameters)
+    assert declared_defaults(study.__name__.split(".")[-2]) == dict(study.PROFILES["book"].parameters)
 
 
 @pytest.mark.parametrize("study", [retraining, couplings_pca])

@@ -7,6 +7,7 @@ import pytest
 
 from rbmbook.lab.store import Store
 from rbmbook.lab.sweep import sweep
+from rbmbook.studies.ising import cells as ising_cells
 from rbmbook.studies.ising.reference import MEASURES, Reference
 from rbmbook.studies.tfim_pruning import study as tfim_pruning
 from rbmbook.studies.tfim_pruning.study import PROFILES
@@ -72,7 +73,7 @@ def test_every_machine_keeps_as_many_weights_as_the_schedule_says_and_pruned_one
 
 def test_measures_are_those_of_the_stored_machines(study):
     main = study.pruning.sel(algorithm="cd", field=2.0, seed=1)
-    state = MatrixProductState.from_dataset(tfim_pruning.ground_state(6, 2.0))
+    state = MatrixProductState.from_dataset(ising_cells.ground_state(6, 2.0))
     exact = state.probabilities()
     for stage in range(5):
         model = machine_of(main, stage=stage).probabilities()
@@ -118,7 +119,7 @@ def test_both_algorithms_see_the_same_data(study):
 def test_a_result_is_what_its_cell_computes(study):
     (cell,) = [
         c for c in tfim_pruning.cells(**{**TINY, "fields": [2.0], "n_seeds": 1, "check_seeds": 0, "convergence_epochs": 0})
-        if c.compute is tfim_pruning.prune_trained
+        if c.compute is ising_cells.prune_trained
     ]  # fmt: skip
     need = cell.needs["ground_state"]
     found = cell.compute(**cell.parameters, ground_state=need.compute(**need.parameters))

@@ -126,7 +126,7 @@ def gain(study: Study, name: str, pair: str, first: str, second: str) -> Estimat
     Returns
     -------
     Estimate
-        :data:`UNKNOWN` where fewer than three machines of either arm have the quantity.
+        ``UNKNOWN`` where fewer than three machines of either arm have the quantity.
     """
     better = QUANTITIES[name].better
     sides = [better * values_of(study, name, pair, arm) for arm in (first, second)]
@@ -159,7 +159,7 @@ def bootstrap_difference(
     Returns
     -------
     Estimate
-        :data:`UNKNOWN` for fewer than :data:`FEWEST_REPLICAS` values on either side.
+        ``UNKNOWN`` for fewer than ``FEWEST_REPLICAS`` values on either side.
     """
     one, other = np.asarray(first, np.float64), np.asarray(second, np.float64)
     if paired:
@@ -216,7 +216,7 @@ def share_explained(study: Study, name: str, pair: str, whole: str, between: str
     Returns
     -------
     Estimate
-        :data:`UNKNOWN` unless the whole way has an interval on one side of zero.
+        ``UNKNOWN`` unless the whole way has an interval on one side of zero.
     """
     way = gain(study, name, pair, whole, start)
     if not way.low * way.high > 0:
