@@ -204,7 +204,7 @@ def answers(request, root, images, tmp_path_factory) -> dict[tuple[str, str], Fu
             [
                 sys.executable,
                 "-m",
-                "rbmlib",
+                "rbmbook",
                 "run",
                 case.name,
                 *start,
