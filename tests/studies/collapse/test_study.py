@@ -175,5 +175,5 @@ def test_the_notebook_declares_the_profile(root):
         source = text.split(":tags: [parameters, hide-input]", 1)[1].split("```", 1)[0]
         defaults = {key: one.default for key, one in declared(source).items()}
         assert defaults.pop(LABEL) == "book"
-        module = __import__(f"rbmbook.studies.{name}", fromlist=["PROFILES"])
+        module = __import__(f"rbmbook.studies.{name}.study", fromlist=["PROFILES"])
         assert defaults == module.PROFILES["book"].parameters
