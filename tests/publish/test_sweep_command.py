@@ -78,7 +78,7 @@ def test_a_terminal_shows_a_bar_that_moves_and_tells_of_failures_at_once(clone):
     assert {failed for _, failed, _ in steps} == {0, 1}
     assert max(running for _, _, running in steps) == 2
     assert re.search(r"\d\d:\d\d<\d\d:\d\d", shown)  # elapsed<left
-    told = [line for line in re.split(r"[\r\n]+", shown) if "sketch_cells.draw(seed=3" in line]
+    told = [line for line in re.split(r"[\r\n]+", shown) if "draw(seed=3" in line]
     assert len(told) == 2  # when it happened, and at the end
     clone.failing.unlink()
     code, shown = run_in_terminal(clone, *SLOW, columns=0)  # a terminal that does not know its width
